@@ -1,0 +1,1 @@
+"""Reading house numbers from street photographs."""

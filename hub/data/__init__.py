@@ -1,0 +1,1 @@
+"""Builders that read the real public layouts, and generators of labelled images."""

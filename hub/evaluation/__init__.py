@@ -1,0 +1,1 @@
+"""(model or its answers, data) in, findings out."""

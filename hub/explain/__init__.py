@@ -1,0 +1,1 @@
+"""(model, images) in, attribution maps out."""

@@ -1,0 +1,1 @@
+"""`keras.layers.Layer`s used inside networks."""

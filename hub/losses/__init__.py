@@ -1,0 +1,1 @@
+"""`keras.losses.Loss`es: one value per example."""
