@@ -16,7 +16,14 @@ def papers() -> list[dict]:
     rows = {}
     for line in CATALOGUE.read_text(encoding="utf-8").splitlines()[1:]:
         slug, title, citation = line.split("\t")
-        rows[slug] = {"slug": slug, "title": title, "paper": citation, "entries": [], "application": None, "checked": ""}
+        rows[slug] = {
+            "slug": slug,
+            "title": title,
+            "paper": citation,
+            "entries": [],
+            "application": None,
+            "checked": "",
+        }
     for entry in registry.list():
         if entry.slug:
             row = rows.setdefault(entry.slug, {"slug": entry.slug, "title": entry.title, "paper": entry.paper,

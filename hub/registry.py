@@ -175,9 +175,7 @@ def index() -> dict[str, Entry]:
 
 def _sources() -> builtins.list[tuple[str, str, pathlib.Path]]:
     """(room, module, file) of the hub's own files and of the entry-point group `hub`."""
-    own = [
-        (room, f"hub.{room}.{path.stem}", path) for room in ROOMS for path in sorted((HUB / room).glob("[!_]*.py"))
-    ]
+    own = [(room, f"hub.{room}.{path.stem}", path) for room in ROOMS for path in sorted((HUB / room).glob("[!_]*.py"))]
     return own + _plugins()
 
 

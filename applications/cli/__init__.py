@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def dispatch(argv: list[str]) -> int:
     """Run one command line and return its exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's own start-up help nobody here
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # notes on absent GPUs and unknown graph attributes help nobody
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0

@@ -1,0 +1,212 @@
+"""Files out of a model, each reopened in its own runtime and compared with it before anybody sees it."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hub.export import child, manifest
+from hub.export.child import ExportError
+from hub.export.manifest import staged
+from hub.export.serving import write_serving_config
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+__all__ = ["FORMATS", "ExportError", "export", "manifest", "staged", "write_serving_config"]
+FORMATS = ("saved_model", "float32", "float16", "int8")
+PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "keras-application-hub")
+
+
+def export(
+    model: "keras.Model",
+    folder: str | os.PathLike,
+    *,
+    golden: "np.ndarray",
+    representative: "np.ndarray | None" = None,
+    formats: Sequence[str] = FORMATS,
+    image_bytes: bool = True,
+    allow_flex: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Write `model` for TensorFlow Serving and LiteRT into `folder`, or nothing at all.
+
+    Conversion and comparison each run in a process of their own. BatchNormalization is folded, mixed precision
+    becomes float32, and inputs and outputs keep their names: a dict output its keys, any other the name of the layer
+    it comes from.
+
+    Args:
+        model: functional or sequential, one image input `[N, height, width, channels]` with pixels 0..255.
+        folder: a new version folder such as `saved_models/street_number/1`, or one that `staged` yielded.
+        golden: images 0..255 on which every format must agree with `model`; used rounded to whole pixels.
+        representative: images 0..255 on which int8 measures its ranges; by default `golden`.
+        formats: any of `FORMATS`.
+        image_bytes: add the signature `serving_bytes`, which takes encoded images.
+        allow_flex: allow operations that LiteRT does not have; such a file cannot be verified and says so.
+        progress: called with the name of each step as it begins.
+
+    Returns:
+        What `export.json` in `folder` says.
+
+    Raises:
+        ExportError: the export was refused (the sentence names the layer and the remedy, or the difference that was
+            too large), or a child process died.
+        FileExistsError: `folder` exists.
+    """
+    import keras
+    import numpy as np
+
+    from hub.export.convert import answers
+
+    formats = _formats(formats)
+    model = _float32(_image_model(model, image_bytes))
+    golden = _images("golden", golden, model)
+    representative = golden if representative is None else _images("representative", representative, model)
+    outputs = list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+    with staged(folder) as target:
+        scratch = target / ".export"
+        scratch.mkdir()
+        try:
+            np.save(scratch / "golden.npy", golden)
+            np.save(scratch / "representative.npy", representative)
+            np.savez(scratch / "live.npz", **answers(model, golden, outputs))
+            model.save(scratch / "model.keras")
+            job = {
+                "folder": str(scratch),
+                "formats": formats,
+                "outputs": outputs,
+                "modules": _modules(model),
+                "image_bytes": image_bytes,
+                "allow_flex": allow_flex,
+            }
+            converted = child.run("hub.export.convert", job, scratch, progress)
+            verified = child.run("hub.export.verify", job, scratch, progress)
+            report = {
+                "model": model.name,
+                "fingerprint": fingerprint(model),
+                "golden_images": len(golden),
+                "folded_batch_norms": converted["folded"],
+                "flex": converted["flex"],
+                "formats": {kind: _place(kind, scratch, target) | verified[kind] for kind in formats},
+                "versions": _versions(),
+                "backend": keras.backend.backend(),
+            }
+        finally:
+            shutil.rmtree(scratch)
+        (target / "export.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def fingerprint(model: "keras.Model") -> str:
+    """sha256 over the configuration and the weights of `model`."""
+    import keras
+
+    digest = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    for weight in model.weights:
+        digest.update(keras.ops.convert_to_numpy(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _formats(formats: Sequence[str]) -> list[str]:
+    chosen = [kind for kind in FORMATS if kind in formats]
+    if isinstance(formats, str) or not chosen or len(chosen) != len(set(formats)):
+        raise ValueError(f"formats must be some of {', '.join(FORMATS)}. Received: formats={formats!r}.")
+    return chosen
+
+
+def _image_model(model: "keras.Model", image_bytes: bool) -> "keras.Model":
+    """The plain functional network of `model`, without what `compile` or a subclass added for training."""
+    import keras
+
+    sequential = isinstance(model, keras.Sequential) and model.built
+    inputs = model.inputs if sequential or hasattr(model, "operations") else []
+    shapes = [tuple(tensor.shape) for tensor in inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise ValueError(
+            "Export takes a functional or sequential keras.Model with one image input [N, height, width, channels]. "
+            f"Received: {type(model).__name__} {getattr(model, 'name', '')!r} with inputs {shapes}."
+        )
+    if image_bytes and (None in shapes[0][1:] or shapes[0][3] not in (1, 3)):
+        raise ValueError(
+            "Encoded images need an input of fixed height and width with 1 or 3 channels; pass image_bytes=False. "
+            f"Received: input {shapes[0]}."
+        )
+    return keras.Model(inputs[0], model.outputs[0] if sequential else model.output, name=model.name)
+
+
+def _images(name: str, images: "np.ndarray", model: "keras.Model") -> "np.ndarray":
+    import numpy as np
+
+    images, shape = np.asarray(images), model.inputs[0].shape
+    fits = images.ndim == 4 and len(images) and all(want in (None, have) for want, have in zip(shape, images.shape))
+    if not fits or not np.issubdtype(images.dtype, np.number):
+        raise ValueError(f"{name} must be images of shape {tuple(shape)}. Received: {images.dtype} {images.shape}.")
+    low, high = float(images.min()), float(images.max())
+    if not (0 <= low and 1 < high <= 255):
+        raise ValueError(f"{name} must hold pixels in 0..255, unscaled. Received: values from {low:g} to {high:g}.")
+    return np.rint(images).astype("float32")
+
+
+def _float32(model: "keras.Model") -> "keras.Model":
+    """`model`, or its twin in float32 when a layer computes in 16 bits."""
+    import keras
+
+    def widen(item: dict[str, Any]) -> dict[str, Any]:
+        if item.get("class_name") == "DTypePolicy" and re.search("float16", item["config"]["name"]):
+            item["config"]["name"] = "float32"
+        return item
+
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    text = json.dumps(config)
+    wide = json.loads(text, object_hook=widen)
+    if wide == json.loads(text):
+        return model
+    twin = keras.saving.deserialize_keras_object(wide, safe_mode=False)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _modules(model: "keras.Model") -> list[str]:
+    """Modules that register the classes the saved model names, for the child to import."""
+    import keras
+
+    text = json.dumps(keras.saving.serialize_keras_object(model))
+    modules = set(re.findall(r'"module": "([\w.]+)"', text))
+    if "__main__" in modules:
+        raise ValueError(
+            "A custom class defined in the running script cannot be found by the converter; move it into a module."
+        )
+    return sorted(name for name in modules if name.split(".")[0] not in ("keras", "builtins"))
+
+
+def _place(kind: str, scratch: pathlib.Path, target: pathlib.Path) -> dict[str, Any]:
+    """Move what was verified out of `scratch`; its name and size."""
+    if kind == "saved_model":
+        parts = list((scratch / kind).iterdir())
+        size = sum(path.stat().st_size for path in (scratch / kind).rglob("*") if path.is_file())
+        for part in parts:
+            part.rename(target / part.name)
+        return {"file": "saved_model.pb", "bytes": size}
+    path = target / f"model_{kind}.tflite"
+    (scratch / path.name).rename(path)
+    return {"file": path.name, "bytes": path.stat().st_size}
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a source tree
+            continue
+    return found

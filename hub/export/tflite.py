@@ -1,0 +1,77 @@
+"""TFLite files from a SavedModel: float32, float16 weights, or full-integer int8.
+
+Always by way of a SavedModel: `TFLiteConverter.from_concrete_functions` converts Keras 3 models without complaint
+into files that compute garbage.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from hub.export import flatbuffer
+
+FORMATS = ("float32", "float16", "int8")
+_WEIGHTED = ("CONV", "FULLY_CONNECTED", "MATMUL", "LSTM")  # parts of the names of operations with trained weights
+
+
+def convert(saved_model: pathlib.Path, kind: str, samples: np.ndarray, allow_flex: bool) -> bytes:
+    """The `.tflite` file of the signature `serving_default`, its input and outputs named as there.
+
+    Args:
+        saved_model: folder of the SavedModel.
+        kind: one of `FORMATS`. `int8` has int8 weights and activations up to the last layer with weights; what
+            decodes its outputs stays float32. It takes uint8 pixels as they are and returns float32.
+        samples: images `[N, height, width, channels]` in 0..255 on which int8 measures its ranges.
+        allow_flex: whether operations may come that only TensorFlow has.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serving_default"])
+    if allow_flex:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        converter._experimental_lower_tensor_list_ops = False  # or loops over time fail although Flex has them
+    if kind == "int8":
+        return _integer(converter, samples)
+    if kind == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def _integer(converter: tf.lite.TFLiteConverter, samples: np.ndarray) -> bytes:
+    """Calibrate, then quantise all but the tail: what `tf.lite.experimental.QuantizationDebugger` does, with uint8 in.
+
+    In int8 a log-probability moves in steps of 1/16, and a decoder's confidence takes some ten values.
+    """
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _calibration(samples)
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    nodes, ops = _tail(calibrated)
+    return mlir_quantize(calibrated, input_data_type=tf.uint8, denylisted_nodes=nodes, denylisted_ops=ops)
+
+
+def _tail(content: bytes) -> tuple[set[str], set[str]]:
+    """The operations from which no operation with trained weights is reached.
+
+    Returns:
+        The outputs of those that have one; the kinds of those that have several, which the quantiser cannot find by
+        name, unless the body has that kind too.
+    """
+    leading: set[str] = set()  # tensors from which an operation with weights is reached
+    body, tail = [], []
+    for op in reversed([each for each in flatbuffer.operations(content) if each.subgraph == 0]):
+        leads = any(part in op.name for part in _WEIGHTED) or leading.intersection(op.outputs)
+        (body if leads else tail).append(op)
+        leading.update(op.inputs if leads else ())
+    several = {op.name for op in tail if len(op.outputs) > 1} - {op.name for op in body}
+    return {op.outputs[0] for op in tail if len(op.outputs) == 1}, several
+
+
+def _calibration(samples: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """One image at a time; a black and a white corner pin the input's range to 0..255, that is its scale to 1."""
+    for image in samples.astype("float32"):
+        image[0, 0], image[-1, -1] = 0, 255
+        yield [image[np.newaxis]]

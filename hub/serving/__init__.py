@@ -1,0 +1,1 @@
+"""The embedded server: TensorFlow Serving's contract on REST and gRPC, from `hub.serving.server.Server`."""

@@ -1,0 +1,189 @@
+"""Published weights: fetched by a pinned digest, read without executing anything, copied by a table of names.
+
+A family takes part by a module-level table `TORCH_NAMES` beside its factory: pairs (pattern of our layer names,
+replacement that gives the module's name in torchvision or timm). Everything else follows from the layers.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub import cache, registry
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+TORCH_LEAVES = {
+    "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
+    "moving_mean": "running_mean", "moving_variance": "running_var",
+}  # fmt: skip
+COUNTER = ".num_batches_tracked"  # PyTorch's BatchNorm keeps it; it has no part in the function
+
+
+def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, num_classes_given: bool) -> None:
+    """Load `weights` into `model`, a fresh model of `entry`; on any error the model stays as it was.
+
+    Args:
+        weights: a tag of `entry.weights`, such as "imagenet", or the path of a checkpoint: a `.weights.h5` of this very
+            model, or any file that `hub.checkpoint_files.read` takes, with torchvision's or timm's names.
+        num_classes_given: the caller asked for this number of classes, so a head that differs from the checkpoint's
+            stays random (with a warning); otherwise that is an error.
+
+    Raises:
+        ValueError: no such weights, or they do not fit; the message says what was found and what would do.
+        ConnectionError: published weights could not be fetched.
+    """
+    from hub import checkpoint_files
+
+    if weights in entry.weights:
+        path = fetch(entry.weights[weights])
+    else:
+        path = Path(weights)
+        if not path.is_file():
+            published = " or ".join(repr(tag) for tag in entry.weights) or "none published"
+            raise ValueError(f"{entry.name} takes weights={published} or the path of a file. Received: {str(path)!r}.")
+    if path.name.endswith(".weights.h5"):
+        return _load_own(model, path)
+    names = getattr(registry.module(entry), "TORCH_NAMES", None)
+    if names is None:
+        raise ValueError(f"{entry.name} only loads .weights.h5 files that it saved. Received: {str(path)!r}.")
+    return load_into(model, checkpoint_files.read(path), names, new_head=num_classes_given)
+
+
+def load_into(
+    model: "keras.Model",
+    tensors: dict[str, "np.ndarray"],
+    names: tuple[tuple[str, str], ...],
+    *,
+    new_head: bool = False,
+) -> None:
+    """Copy `tensors`, named and laid out as PyTorch does, into the layers of `model`: all of them, or none.
+
+    Kernels are transposed; a model of gray images takes the sum of a kernel's three colours. With `new_head`, a layer
+    `logits` that the checkpoint lacks or has for other classes keeps its values; a model without head ignores it.
+
+    Raises:
+        ValueError: tensors are missing, left over, or of another shape; one sentence with the first of each kind.
+    """
+    wanted = {
+        f"{_torch_name(layer.name, names)}.{TORCH_LEAVES[variable.name]}": (layer, variable)
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    values = {k: _keras_layout(layer, tensors[k], v.shape) for k, (layer, v) in wanted.items() if k in tensors}
+
+    def fits(key: str) -> bool:
+        return key in values and values[key].shape == tuple(wanted[key][1].shape)
+
+    head = _torch_name("logits", names) + "."
+    heads = [key for key in wanted if key.startswith(head)]
+    if new_head and not all(map(fits, heads)):
+        warnings.warn(f"The head of {model.name} is not the checkpoint's: it keeps its own values.", stacklevel=3)
+        wanted = {key: place for key, place in wanted.items() if key not in heads}
+    misfits = [key for key in wanted if key in values and not fits(key)]
+    faults = {
+        "missing": [key for key in wanted if key not in values],
+        "unexpected": [k for k in tensors if k not in wanted and not k.startswith(head) and not k.endswith(COUNTER)],
+        "of another shape": [f"{key}: {values[key].shape} for {tuple(wanted[key][1].shape)}" for key in misfits],
+    }
+    if any(faults.values()):
+        told = "; ".join(
+            f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' * (len(keys) > 3)})"
+            for fault, keys in faults.items()
+            if keys
+        )
+        advice = "; pass num_classes to start with a new head" if misfits and set(misfits) <= set(heads) else ""
+        raise ValueError(f"The checkpoint does not fit {model.name}: {told}{advice}.")
+    for key, (_, variable) in wanted.items():
+        variable.assign(values[key])
+
+
+def _torch_name(layer: str, names: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in names:
+        if match := re.fullmatch(pattern, layer):
+            return match.expand(replacement)
+    raise ValueError(f"The family's TORCH_NAMES has no row for the layer {layer!r}.")
+
+
+def _keras_layout(layer: Any, array: "np.ndarray", shape: tuple[int, ...]) -> "np.ndarray":
+    """PyTorch's [out, in, *kernel] as Keras's [*kernel, in, out]; other tensors as they are."""
+    if array.ndim < 2:
+        return array
+    if "Depthwise" in type(layer).__name__ and array.size == math.prod(shape):
+        # [channels * multiplier, 1, *kernel] to [*kernel, channels, multiplier]
+        array = array.reshape(-1, shape[-1], *array.shape[2:])
+        return array.transpose(*range(2, array.ndim), 0, 1)
+    array = array.transpose(*range(2, array.ndim), 1, 0)
+    if array.ndim == 4 and array.shape[2] == 3 and shape[2] == 1:
+        return array.sum(axis=2, keepdims=True)  # a gray image is the same in all three colours
+    return array
+
+
+def _load_own(model: "keras.Model", path: Path) -> None:
+    """Keras's own weights file, with the model restored where it does not fit."""
+    before = model.get_weights()
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras fail with many types
+        model.set_weights(before)
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise ValueError(f"{path} does not fit {model.name} ({reason}).") from error
+
+
+def fetch(published: dict[str, str]) -> Path:
+    """The file that `published` (`repo`, `file`, and where known `revision` and `sha256`) describes, from the cache or
+    from huggingface.co; its digest is checked at every use.
+
+    An entry without digest is pinned by its first download: revision and digest are the server's word then, the file is
+    checked against it, and both are recorded. Later uses cannot differ from the first, but the first is trusted.
+
+    Raises:
+        ConnectionError: neither cached nor reachable.
+        ValueError: the file is not the one that was published; it is deleted.
+    """
+    import huggingface_hub as hf
+
+    repo, file = published["repo"], published["file"]
+    folder = cache.folder("weights")
+    record = folder / f"{repo}/{file}.json".replace("/", "--")
+    pin = {"revision": "main", **_recorded(record), **published}
+    try:
+        if "sha256" not in pin:
+            facts = hf.get_hf_file_metadata(hf.hf_hub_url(repo, file, revision=pin["revision"]))
+            pin |= {"revision": facts.commit_hash, "sha256": facts.etag}
+        where = {"repo_id": repo, "filename": file, "revision": pin["revision"], "cache_dir": folder}
+        try:
+            path = Path(hf.hf_hub_download(**where, local_files_only=True))
+        except hf.errors.LocalEntryNotFoundError:
+            path = Path(hf.hf_hub_download(**where))
+    except Exception as error:  # the client's transport errors share no base class
+        raise ConnectionError(
+            f"{file} of huggingface.co/{repo} is not in the cache {folder} and could not be fetched "
+            f"({type(error).__name__}): go online once, or pass weights=PATH to a copy of that file."
+        ) from error
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != pin["sha256"]:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise ValueError(f"{file} of {repo} has sha256 {digest} instead of {pin['sha256']} and was deleted: try again.")
+    if "sha256" not in published and not record.exists():
+        aside = record.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps({key: pin[key] for key in ("revision", "sha256")}))
+        aside.replace(record)
+    return path
+
+
+def _recorded(record: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(record.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{record} is damaged: delete it to pin these weights anew.") from error

@@ -1,0 +1,73 @@
+"""`hub.load` refuses every file of the corpus, in one sentence, before its payload runs."""
+
+import re
+import sys
+
+import corpus
+import pytest
+
+import hub
+
+LIVE = [case for case in corpus.CASES if case.unsafe]
+
+
+def by_name(case):
+    return case.name
+
+
+@pytest.mark.parametrize("case", corpus.CASES, ids=by_name)
+def test_refused(case, tmp_path, monkeypatch):
+    path = case.write(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    monkeypatch.syspath_prepend(tmp_path)  # a foreign module could be imported
+    monkeypatch.chdir(tmp_path)
+    imported = set(sys.modules)
+    with pytest.raises(ValueError) as refusal:
+        hub.load(path)
+    message = str(refusal.value)
+    assert one_sentence(message)
+    assert set(tmp_path.rglob("*")) == before, "loading created a file"
+    assert not corpus.canary(path).exists()
+    assert not {"innocent_layers", "keras_hub"} & (set(sys.modules) - imported)
+
+
+def one_sentence(message):
+    return message.endswith(".") and "\n" not in message and not re.search(r"[.!?] +[A-Z]", message)
+
+
+@pytest.mark.parametrize("case", LIVE, ids=by_name)
+def test_the_corpus_is_live(case, tmp_path):
+    """Loaded without care, the payload gets through: the test above can fail."""
+    path = case.write(tmp_path)
+    assert not corpus.canary(path).exists()
+    assert case.unsafe(path)
+    for module in ("innocent_layers", "keras_hub"):
+        sys.modules.pop(module, None)
+
+
+def test_the_user_may_say_otherwise(tmp_path):
+    """`safe_mode=False` runs a Lambda and a graph that writes, and nothing less does."""
+    for folder, write in (("a", corpus.with_layers()), ("b", corpus.saved_model(corpus.write_file))):
+        (tmp_path / folder).mkdir()
+        path = write(tmp_path / folder)
+        model = hub.load(path, safe_mode=False)
+        assert model.predict(corpus.np.ones((1, 5, 4) if folder == "a" else (1, 4)), verbose=0) is not None
+        assert corpus.canary(path).exists()
+
+
+@pytest.mark.parametrize("name", ["zip_slip", "zip_bomb", "zip_two_configs", "h5_external_link", "pickle_m.pkl"])
+def test_some_refusals_are_for_everybody(name, tmp_path):
+    (case,) = (case for case in corpus.CASES if case.name == name)
+    with pytest.raises(ValueError):
+        hub.load(case.write(tmp_path), safe_mode=False)
+
+
+def test_the_bomb_costs_nothing(tmp_path):
+    import tracemalloc
+
+    path = corpus.bomb(tmp_path)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="unfold"):
+        hub.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()

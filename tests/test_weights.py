@@ -1,0 +1,544 @@
+"""Published checkpoints: read by format, refused where they are more than tensors, copied by name, fetched by digest."""
+
+import collections
+import http.server
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+import types
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from hub import registry, weights
+from hub.checkpoint_files import read
+
+RNG = np.random.default_rng(0)
+TENSORS = {
+    "conv.weight": RNG.normal(size=(4, 3, 2, 2)).astype("float32"),
+    "half": RNG.normal(size=(5,)).astype("float16"),
+    "count": np.array(7, "int64"),
+    "flags": np.array([True, False, True]),
+    "empty": np.zeros((0, 3), "float32"),
+}
+STORAGES = {"float32": "FloatStorage", "float16": "HalfStorage", "int64": "LongStorage", "bool": "BoolStorage"}
+
+
+class Storage:
+    def __init__(self, key, array):
+        self.key, self.array = key, array
+
+
+class Call:
+    """Pickles as a call of `module.name`, which need not exist."""
+
+    def __init__(self, module, name, *args):
+        self.function, self.args = types.FunctionType((lambda: 0).__code__, {}), args
+        self.function.__module__, self.function.__qualname__, self.function.__name__ = module, name, name
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+class Pickler(pickle.Pickler):
+    """What `torch.save` does, without torch: storages outside the pickle, everything else by name."""
+
+    def persistent_id(self, thing):
+        if isinstance(thing, Storage):
+            kind = Global("torch", STORAGES[thing.array.dtype.name])
+            return ("storage", kind, thing.key, "cpu", thing.array.size, *([None] * self.legacy))
+
+
+def Global(module, name):  # noqa: N802 (stands for a class)
+    return Call(module, name).function
+
+
+@pytest.fixture
+def dump(monkeypatch):
+    """(thing, file, legacy) -> pickle; every global that it names is made up on the spot."""
+
+    def write(thing, file, legacy=False):
+        with monkeypatch.context() as patch:
+
+            class Named(Pickler):
+                def reducer_override(self, obj):
+                    if isinstance(obj, types.FunctionType):
+                        made_up = types.ModuleType(obj.__module__)
+                        setattr(made_up, obj.__name__, obj)
+                        patch.setitem(sys.modules, obj.__module__, made_up)
+                    return NotImplemented
+
+            pickler = Named(file, protocol=2)
+            pickler.legacy = legacy
+            pickler.dump(thing)
+
+    return write
+
+
+def tensor(key, array, offset=0, size=None, stride=None):
+    size = array.shape if size is None else size
+    stride = tuple(s // array.itemsize for s in array.strides) if stride is None else stride
+    call = ("torch._utils", "_rebuild_tensor_v2", Storage(key, array), offset, size, stride, False)
+    return Call(*call, collections.OrderedDict())
+
+
+def state_dict(tensors):
+    return collections.OrderedDict((name, tensor(str(i), a)) for i, (name, a) in enumerate(tensors.items()))
+
+
+def write_zip(path, thing, tensors, dump, **extra):
+    buffer = io.BytesIO()
+    dump(thing, buffer)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", buffer.getvalue())
+        for i, array in enumerate(tensors.values()):
+            archive.writestr(f"archive/data/{i}", array.tobytes())
+        for name, content in extra.items():
+            archive.writestr(f"archive/{name}", content)
+    return path
+
+
+def write_legacy(path, thing, tensors, dump):
+    with path.open("wb") as file:
+        for header in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}):
+            pickle.dump(header, file, protocol=2)
+        dump(thing, file, legacy=True)
+        pickle.dump([str(i) for i in range(len(tensors))], file, protocol=2)
+        for array in tensors.values():
+            file.write(struct.pack("<q", array.size) + array.tobytes())
+    return path
+
+
+def same_tensors(read_, expected):
+    assert list(read_) == list(expected)
+    for name, array in expected.items():
+        assert read_[name].dtype == array.dtype
+        np.testing.assert_array_equal(read_[name], array)
+
+
+# Formats
+
+
+def test_zip_and_legacy_pth(tmp_path, dump):
+    same_tensors(read(write_zip(tmp_path / "a.pth", state_dict(TENSORS), TENSORS, dump)), TENSORS)
+    same_tensors(read(write_legacy(tmp_path / "b.pt", state_dict(TENSORS), TENSORS, dump)), TENSORS)
+
+
+def test_training_checkpoint_and_data_parallel(tmp_path, dump):
+    wrapped = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state_dict(TENSORS).items()}, "lr": 0.1}
+    same_tensors(read(write_zip(tmp_path / "a.pth", wrapped, TENSORS, dump)), TENSORS)
+
+
+def test_transposed_and_shared_views(tmp_path, dump):
+    base = np.arange(12, dtype="float32").reshape(3, 4)
+    views = {"all": tensor("0", base), "turned": tensor("0", base.T), "row": tensor("0", base, 4, (4,), (1,))}
+    found = read(write_zip(tmp_path / "a.pth", views, {"0": base}, dump))
+    same_tensors(found, {"all": base, "turned": base.T, "row": base[1]})
+    found["all"][:] = 0
+    assert found["row"][0] == 4, "tensors own their numbers"
+
+
+def test_safetensors_npz_and_h5(tmp_path):
+    safetensors.numpy.save_file(TENSORS, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz", **TENSORS)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, array in TENSORS.items():
+            file[f"group/{name}"] = array
+        file["text"] = "not a tensor"
+    for kind in ("safetensors", "npz"):
+        found = read(tmp_path / f"a.{kind}")
+        same_tensors({name: found[name] for name in TENSORS}, TENSORS)
+    found = read(tmp_path / "a.h5")
+    same_tensors({name: found[f"group/{name}"] for name in TENSORS}, TENSORS)
+    assert len(found) == len(TENSORS)
+
+
+def test_bfloat16_is_widened_exactly(tmp_path):
+    values = np.array([1.0, -2.5, 3.140625, 1e-38, np.inf], "float32")  # all of them bfloat16 numbers but 1e-38
+    bits = (values.view("uint32") >> 16).astype("<u2")
+    header = json.dumps({"x": {"dtype": "BF16", "shape": [5], "data_offsets": [0, 10]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bits.tobytes())
+    found = read(tmp_path / "a.safetensors")["x"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[[0, 1, 2, 4]], values[[0, 1, 2, 4]])
+    np.testing.assert_allclose(found[3], values[3], rtol=2**-8)
+
+
+@pytest.mark.parity
+def test_files_that_pytorch_writes(tmp_path):
+    import torch
+
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    state = {
+        "p": torch.nn.Parameter(base),
+        "t": base.permute(2, 0, 1),
+        "b": base.to(torch.bfloat16),
+        "n": base.long()[0],
+    }
+    for i, zipped in enumerate((True, False)):
+        torch.save(collections.OrderedDict(state), tmp_path / f"{i}.pth", _use_new_zipfile_serialization=zipped)
+        found = read(tmp_path / f"{i}.pth")
+        assert list(found) == list(state)
+        for name, value in state.items():
+            np.testing.assert_array_equal(found[name], value.detach().to(torch.float64).numpy())
+
+
+# Files that are refused
+
+
+class Attack:
+    """Touches the canary when it is unpickled without care."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.canary}",)
+
+
+def crafted(folder, dump):
+    """(file, what the sentence must say) for each way a .pth can lie."""
+    a = np.arange(6, dtype="float32")
+    canary = folder / "canary"
+    one = {"0": a}
+
+    def zipped(name, thing, **extra):
+        return write_zip(folder / f"{name}.pth", thing, one, dump, **extra)
+
+    yield zipped("system", {"x": tensor("0", a), "y": Attack(canary)}), "wants posix.system"
+    yield write_legacy(folder / "legacy.pth", {"x": Attack(canary)}, one, dump), "wants posix.system"
+    yield zipped("eval", {"x": Call("builtins", "eval", "1")}), "wants builtins.eval"
+    yield zipped("loads", {"x": Call("torch.storage", "_load_from_bytes", b"")}), "wants torch.storage._load_from_bytes"
+    yield zipped("space", {"args": Call("argparse", "Namespace"), "x": tensor("0", a)}), "wants argparse.Namespace"
+    yield zipped("beyond", {"x": tensor("0", a, 2, (5,), (1,))}), "x reaches beyond its storage of 6"
+    yield zipped("strided", {"x": tensor("0", a, 0, (2,), (6,))}), "reaches beyond"
+    yield zipped("before", {"x": tensor("0", a, -1, (2,), (1,))}), "reaches beyond"
+    yield zipped("backwards", {"x": tensor("0", a, 5, (2,), (-1,))}), "reaches beyond"
+    yield zipped("bomb", {"x": tensor("0", a, 0, (2**40,), (0,))}), "reaches beyond"
+    yield zipped("negative", {"x": tensor("0", a, 0, (-3,), (1,))}), "reaches beyond"
+    yield zipped("endian", {"x": tensor("0", a)}, byteorder=b"big"), "big-endian"
+    yield zipped("list", [tensor("0", a)]), "holds a list, not a state dict"
+    yield zipped("nothing", {"epoch": 3}), "holds no tensors"
+    yield zipped("lost", {"x": tensor("9", a)}), "not a whole .pth"
+    whole = zipped("whole", {"x": tensor("0", a)}).read_bytes()
+    for name, content in {
+        "cut": whole[: len(whole) // 2],
+        "flipped": whole.replace(a.tobytes(), a[::-1].tobytes()),
+        "empty": b"",
+        "text": b"<html>not found</html>",
+    }.items():
+        (folder / f"{name}.pth").write_bytes(content)
+        yield folder / f"{name}.pth", "not a whole .pth checkpoint"
+    legacy = write_legacy(folder / "l.pth", {"x": tensor("0", a)}, one, dump).read_bytes()
+    (folder / "cut_legacy.pth").write_bytes(legacy[:-8])
+    yield folder / "cut_legacy.pth", "reaches beyond its storage of 4"
+    with zipfile.ZipFile(folder / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"0" * 1000)
+    yield folder / "deflated.pth", "compressed"
+    np.savez(folder / "objects.npz", x=np.array([Attack(canary)], dtype=object))
+    yield folder / "objects.npz", "not a whole .npz checkpoint"
+    (folder / "raw").write_bytes(a.tobytes())
+    with h5py.File(folder / "outside.h5", "w") as file:
+        file.create_dataset("x", (6,), "float32", external=[(str(folder / "raw"), 0, 24)])
+    yield folder / "outside.h5", "keeps its numbers in another file"
+    (folder / "cut.safetensors").write_bytes(safetensors.numpy.save({"x": a})[:-4])
+    yield folder / "cut.safetensors", "not a whole .safetensors checkpoint"
+    yield folder / "missing.pth", "There is no checkpoint"
+    yield folder / "model.onnx", "Checkpoints are .safetensors"
+
+
+def test_crafted_files_are_refused_in_one_sentence(tmp_path, dump):
+    seen = 0
+    for path, said in crafted(tmp_path, dump):
+        with pytest.raises(ValueError, match=r".") as refusal:
+            read(path)
+        message = str(refusal.value)
+        assert said in message and str(path) in message and "\n" not in message, message
+        seen += 1
+    assert seen == 28
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_pickle_cannot_alter_the_reader(tmp_path):
+    """The BUILD opcode sets attributes on whatever it is given; what it gets here is thrown away or immutable."""
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    build = b"\x80\x02" + rebuild + b"N}X\x08\x00\x00\x00__call__K\x01s\x86b."  # BUILD(rebuild, (None, {name: 1}))
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", build)
+    with pytest.raises(ValueError, match="not a state dict"):
+        read(tmp_path / "a.pth")
+    safetensors.numpy.save_file(TENSORS, tmp_path / "a.safetensors")
+    assert list(read(tmp_path / "a.safetensors"))
+
+
+# Into a model
+
+
+def torchvision_names():
+    """Tensors of resnet_tiny (4 stages of one basic block, width 8, 5 classes) as torchvision would name and lay them out."""
+    tensors = {"conv1.weight": (8, 3, 7, 7), "fc.weight": (5, 64), "fc.bias": (5,)}
+    norms = {"bn1": 8}
+    for stage, (before, width) in enumerate([(8, 8), (8, 16), (16, 32), (32, 64)], 1):
+        at = f"layer{stage}.0"
+        tensors |= {f"{at}.conv1.weight": (width, before, 3, 3), f"{at}.conv2.weight": (width, width, 3, 3)}
+        norms |= {f"{at}.bn1": width, f"{at}.bn2": width}
+        if stage > 1:
+            tensors[f"{at}.downsample.0.weight"] = (width, before, 1, 1)
+            norms[f"{at}.downsample.1"] = width
+    for at, width in norms.items():
+        tensors |= {f"{at}.{leaf}": (width,) for leaf in ("weight", "bias", "running_mean", "running_var")}
+    rng = np.random.default_rng(1)
+    tensors = {name: rng.normal(size=shape).astype("float32") for name, shape in tensors.items()}
+    return tensors | {f"{at}.num_batches_tracked": np.array(9) for at in norms}
+
+
+@pytest.fixture
+def tiny():
+    def build(**options):
+        keras.utils.set_random_seed(0)
+        return registry.build("resnet_tiny", **{"input_shape": (32, 32, 3), "num_classes": 5, **options})
+
+    return build
+
+
+def apply(model, tensors, path, given=True):
+    safetensors.numpy.save_file(tensors, path)
+    weights.apply(model, registry.info("resnet_tiny"), str(path), num_classes_given=given)
+
+
+def numbers(model, layer, weight):
+    return keras.ops.convert_to_numpy(getattr(model.get_layer(layer), weight))
+
+
+def test_every_tensor_finds_its_layer(tiny, tmp_path):
+    tensors, model = torchvision_names(), tiny()
+    apply(model, tensors, tmp_path / "a.safetensors", given=False)
+    for layer, weight, name in [
+        ("stem_conv", "kernel", "conv1.weight"),
+        ("stage1_block0_1_conv", "kernel", "layer1.0.conv1.weight"),
+        ("stage3_block0_2_conv", "kernel", "layer3.0.conv2.weight"),
+        ("stage4_block0_shortcut_conv", "kernel", "layer4.0.downsample.0.weight"),
+    ]:
+        np.testing.assert_array_equal(numbers(model, layer, weight), tensors[name].transpose(2, 3, 1, 0))
+    for weight, leaf in [
+        ("gamma", "weight"),
+        ("beta", "bias"),
+        ("moving_mean", "running_mean"),
+        ("moving_variance", "running_var"),
+    ]:
+        np.testing.assert_array_equal(numbers(model, "stage2_block0_1_bn", weight), tensors[f"layer2.0.bn1.{leaf}"])
+        at = f"layer2.0.downsample.1.{leaf}"
+        np.testing.assert_array_equal(numbers(model, "stage2_block0_shortcut_bn", weight), tensors[at])
+    np.testing.assert_array_equal(numbers(model, "logits", "kernel"), tensors["fc.weight"].T)
+    np.testing.assert_array_equal(numbers(model, "logits", "bias"), tensors["fc.bias"])
+
+
+def test_new_head_only_where_classes_were_asked_for(tiny, tmp_path):
+    tensors, path = torchvision_names(), tmp_path / "a.safetensors"
+    model = tiny(num_classes=3)
+    before = numbers(model, "logits", "kernel")
+    with pytest.raises(ValueError, match=r"2 of another shape \(fc.weight: \(64, 5\) for \(64, 3\).*pass num_classes"):
+        apply(model, tensors, path, given=False)
+    with pytest.warns(UserWarning, match="head of resnet is not the checkpoint's"):
+        apply(model, tensors, path)
+    np.testing.assert_array_equal(numbers(model, "logits", "kernel"), before)
+    np.testing.assert_array_equal(numbers(model, "stem_bn", "gamma"), tensors["bn1.weight"])
+    bare = {name: array for name, array in tensors.items() if not name.startswith("fc.")}
+    with pytest.warns(UserWarning, match="head of resnet"):
+        apply(tiny(), bare, path)
+    apply(tiny(num_classes=0), tensors, path)
+
+
+def test_gray_input_takes_the_sum_of_the_colours(tiny, tmp_path):
+    tensors, model = torchvision_names(), tiny(input_shape=(32, 32, 1))
+    apply(model, tensors, tmp_path / "a.safetensors")
+    folded = tensors["conv1.weight"].sum(1, keepdims=True).transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(numbers(model, "stem_conv", "kernel"), folded, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"conv1.weight: \(7, 7, 3, 8\) for \(7, 7, 4, 8\)"):
+        apply(tiny(input_shape=(32, 32, 4)), tensors, tmp_path / "a.safetensors")
+
+
+def test_a_misfit_changes_nothing_and_says_what(tiny, tmp_path):
+    good, path, model = torchvision_names(), tmp_path / "a.safetensors", tiny()
+    before = model.get_weights()
+    lacking = {name: array for name, array in good.items() if "layer4" not in name}
+    for tensors, said in [
+        (lacking, r"15 missing \(layer4.0.conv1.weight, .*, \.\.\.\)"),
+        ({**good, "layer1.1.conv1.weight": good["conv1.weight"]}, r"1 unexpected \(layer1.1.conv1.weight\)\."),
+        ({**good, "bn1.bias": np.zeros(9, "float32")}, r"1 of another shape \(bn1.bias: \(9,\) for \(8,\)\)"),
+        ({"x": good["conv1.weight"]}, r"52 missing .*; 1 unexpected \(x\)\.$"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            apply(model, tensors, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="not a whole"):
+        weights.apply(model, registry.info("resnet_tiny"), path, num_classes_given=False)
+    with pytest.raises(ValueError, match=r"weights=none published or the path .* Received: 'imagenet'"):
+        weights.apply(model, registry.info("resnet_tiny"), "imagenet", num_classes_given=False)
+    with pytest.raises(ValueError, match="weights='imagenet' or the path of a file"):
+        weights.apply(model, registry.info("resnet18"), "nowhere.pth", num_classes_given=False)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_own_weights_files(tiny, tmp_path):
+    entry, path = registry.info("resnet_tiny"), tmp_path / "a.weights.h5"
+    model, other, wider = tiny(), tiny(), tiny(width=16)
+    for variable in model.weights:
+        variable.assign(np.random.default_rng(5).normal(size=variable.shape))
+    model.save_weights(path)
+    weights.apply(other, entry, path, num_classes_given=False)
+    before = wider.get_weights()
+    with pytest.raises(ValueError, match="does not fit resnet"):
+        weights.apply(wider, entry, path, num_classes_given=False)
+    for mine, theirs in ((model.get_weights(), other.get_weights()), (before, wider.get_weights())):
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+    safetensors.numpy.save_file({"x": np.zeros(3)}, tmp_path / "a.safetensors")
+    wrn = registry.build("wrn_tiny", input_shape=(8, 8, 3))
+    with pytest.raises(ValueError, match=r"wrn_tiny only loads .weights.h5"):
+        weights.apply(wrn, registry.info("wrn_tiny"), tmp_path / "a.safetensors", num_classes_given=False)
+
+
+def test_depthwise_and_transposed_kernels():
+    """PyTorch's grouped convolution [channels * multiplier, 1, h, w], slowly; a transposed one swaps in and out twice."""
+    inputs = keras.Input((5, 6, 4))
+    x = keras.layers.DepthwiseConv2D((2, 3), depth_multiplier=2, name="depthwise")(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2DTranspose(3, (2, 1), name="up")(x))
+    tensors = {
+        "m.depthwise.weight": RNG.normal(size=(8, 1, 2, 3)).astype("float32"),
+        "m.depthwise.bias": np.zeros(8, "float32"),
+        "m.up.weight": RNG.normal(size=(8, 3, 2, 1)).astype("float32"),
+        "m.up.bias": np.zeros(3, "float32"),
+    }
+    weights.load_into(model, tensors, ((r"logits", "fc"), (r"(\w+)", r"m.\1")))
+    images = RNG.normal(size=(1, 5, 6, 4)).astype("float32")
+    middle = np.zeros((1, 4, 4, 8))
+    for out in range(8):
+        for i in range(4):
+            for j in range(4):
+                window = images[0, i : i + 2, j : j + 3, out // 2]
+                middle[0, i, j, out] = (window * tensors["m.depthwise.weight"][out, 0]).sum()
+    final = np.zeros((1, 5, 4, 3))
+    for i in range(2):
+        final[:, i : i + 4] += middle @ tensors["m.up.weight"][:, :, i, 0]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(images)), final, atol=1e-5)
+
+
+# From the hub
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers the way huggingface.co does; `files` maps revisions to contents, `main` names the newest."""
+
+    files: dict = {}
+    main = ""
+
+    def do_GET(self):  # noqa: N802 (the base class's name)
+        import hashlib
+
+        _, repo, name, _, revision, file = self.path.split("/", 5)
+        commit = type(self).main if revision == "main" else revision
+        content = type(self).files[commit]
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    """published -> (path or error sentence), asked of a local stand-in for huggingface.co by the real client."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = (
+        "import json, sys; from hub import weights\n"
+        "try: print('path', weights.fetch(json.loads(sys.argv[1])))\n"
+        "except (ValueError, ConnectionError) as error: print(type(error).__name__, error)"
+    )
+
+    def ask(published, online=True):
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}" if online else "http://127.0.0.1:9",
+            "HUB_CACHE": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        out = subprocess.run([sys.executable, "-c", code, json.dumps(published)], env=environment, capture_output=True)
+        assert out.returncode == 0, out.stderr.decode()
+        return out.stdout.decode().strip().split(" ", 1)
+
+    yield ask
+    server.shutdown()
+
+
+def test_published_weights_are_pinned_and_cached(fetch, tmp_path):
+    import hashlib
+
+    old, new = b"the first release", b"another file under the same name"
+    first, second = "a" * 40, "b" * 40
+    Hub.files, Hub.main = {first: old, second: new}, first
+    unpinned = {"repo": "somebody/net", "file": "model.safetensors"}
+
+    kind, said = fetch(unpinned, online=False)
+    assert kind == "ConnectionError"
+    assert "model.safetensors of huggingface.co/somebody/net is not in the cache" in said and "weights=PATH" in said
+
+    kind, path = fetch(unpinned)
+    assert kind == "path" and open(path, "rb").read() == old
+    record = json.loads((tmp_path / "cache/weights/somebody--net--model.safetensors.json").read_text())
+    assert record == {"revision": first, "sha256": hashlib.sha256(old).hexdigest()}
+
+    Hub.main = second  # the publisher replaces the file: what was recorded holds, online and offline
+    for online in (True, False):
+        kind, path = fetch(unpinned, online)
+        assert kind == "path" and open(path, "rb").read() == old
+
+    kind, said = fetch({**unpinned, "revision": second, "sha256": "0" * 64})
+    assert kind == "ValueError" and "instead of 0000" in said and "deleted" in said
+    kind, path = fetch({**unpinned, "revision": second, "sha256": hashlib.sha256(new).hexdigest()})
+    assert kind == "path" and open(path, "rb").read() == new
+
+    kind, path = fetch(unpinned)
+    with open(path, "wb") as file:  # the disk lies
+        file.write(b"rubbish")
+    kind, said = fetch(unpinned, online=False)
+    assert kind == "ValueError" and "deleted" in said
+    assert fetch(unpinned, online=False)[0] == "ConnectionError"
+    kind, path = fetch(unpinned)
+    assert kind == "path" and open(path, "rb").read() == old
+
+
+def test_entries_say_where_their_weights_are():
+    """What `fetch` needs is there, and what is pinned has the form of a commit and of a sha256."""
+    entries = [entry for entry in registry.list(room="models") if entry.weights]
+    assert {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2"} <= {
+        e.name for e in entries
+    }
+    for entry in entries:
+        for tag, published in entry.weights.items():
+            assert {"repo", "file", "license"} <= set(published) <= {"repo", "file", "license", "revision", "sha256"}, (
+                tag
+            )
+            assert len(published.get("revision", "a" * 40)) == 40 and len(published.get("sha256", "a" * 64)) == 64
+            int(published.get("revision", "0") + published.get("sha256", "0"), 16)
