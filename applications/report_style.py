@@ -49,5 +49,6 @@ code{font:.92rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 @media (max-width:30rem){.gallery{grid-template-columns:repeat(2,minmax(0,1fr));gap:.6rem}h1{font-size:1.5rem}
 .key{grid-template-columns:1fr 1fr}.key b{font-size:1.4rem}th,td{padding-right:.7rem}}
 @media print{:root{color-scheme:light}body{max-width:none;padding:0;font-size:10.5pt}nav{display:none}
-h2,h3{break-after:avoid}figure,.key div,tr,pre{break-inside:avoid}.gallery{grid-template-columns:repeat(5,1fr)}}
+h2,h3{break-after:avoid}figure,.key div,tr,pre{break-inside:avoid}.gallery{grid-template-columns:repeat(4,1fr)}
+.muted{break-after:avoid}}
 """

@@ -189,7 +189,7 @@ def _arrays(views: dict[str, _View], content: Callable[[_Storage], bytes]) -> di
         if storage.key not in flat:
             flat[storage.key] = np.frombuffer(content(storage), storage.dtype)
         numbers = flat[storage.key]
-        end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if all(size) else 0
         if min(offset, *size, *stride, 0) < 0 or max(end, math.prod(size)) > len(numbers):
             raise _Refused(f"{name} reaches beyond its storage of {len(numbers)} numbers")
         steps = [step * numbers.itemsize for step in stride]

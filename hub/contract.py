@@ -95,13 +95,14 @@ def trained(entry: Entry) -> None:
     import numpy as np
 
     model, images = tiny(entry)
-    before = [np.array(w) for w in model.trainable_weights]
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     targets = np.random.default_rng(1).normal(size=(len(images), *model.output_shape[1:])).astype("float32")
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.fit(images, targets, batch_size=len(images), verbose=0)
     for weight, old in zip(model.trainable_weights, before, strict=True):
-        assert np.isfinite(np.array(weight)).all(), f"{weight.path} is not finite"
-        assert (np.array(weight) != old).any(), f"{weight.path} got no gradient"
+        now = keras.ops.convert_to_numpy(weight)
+        assert np.isfinite(now).all(), f"{weight.path} is not finite"
+        assert (now != old).any(), f"{weight.path} got no gradient"
 
 
 def dynamic(entry: Entry) -> None:
@@ -209,14 +210,15 @@ def layer_trained(entry: Entry) -> None:
     outputs = [keras.layers.Flatten()(keras.ops.cast(t, "float32")) for t in keras.tree.flatten(layer(symbols))]
     wide = keras.layers.Concatenate()(outputs) if len(outputs) > 1 else outputs[0]
     model = keras.Model(symbols, wide)
-    before = [np.array(w) for w in model.trainable_weights]
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     if not before:
         return
     model.compile(keras.optimizers.SGD(0.1), "mse")
     count = len(keras.tree.flatten(inputs)[0])
     model.fit(inputs, np.random.default_rng(1).normal(size=(count, *wide.shape[1:])), verbose=0)
     for weight, old in zip(model.trainable_weights, before, strict=True):
-        assert np.isfinite(np.array(weight)).all() and (np.array(weight) != old).any(), f"{weight.path} did not train"
+        now = keras.ops.convert_to_numpy(weight)
+        assert np.isfinite(now).all() and (now != old).any(), f"{weight.path} did not train"
 
 
 def layer_saved(entry: Entry) -> None:

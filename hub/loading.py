@@ -1,6 +1,5 @@
 """`hub.load`: a model by its name, from a preset, or from a file."""
 
-import difflib
 import functools
 import inspect
 import json
@@ -27,6 +26,7 @@ WEIGHTS = "hub"  # the key of our line in the header of a .safetensors file
 
 def load(
     name: str | os.PathLike,
+    /,
     *,
     weights: str | os.PathLike | None = None,
     num_classes: int = ...,
@@ -70,7 +70,7 @@ def load(
     return built
 
 
-def save_safetensors(model: Any, path: str | os.PathLike, name: str, **kwargs: Any) -> None:
+def save_safetensors(model: Any, path: str | os.PathLike, name: str, /, **kwargs: Any) -> None:
     """Write the weights of `model`, built by `hub.load(name, **kwargs)`, to a file that `hub.load(path)` reads.
 
     Raises:
@@ -105,17 +105,19 @@ def _is_path(name: str | os.PathLike) -> bool:
     try:
         registry.info(name)
     except registry.UnknownNameError:
-        return pathlib.Path(name).exists()
+        return name != "" and pathlib.Path(name).exists()
     return False
 
 
 def _build(entry: registry.Entry, given: dict[str, Any]) -> Any:
     _check_arguments(entry, given)
-    return registry.build(entry.name, **given)
+    return registry.factory(entry)(**given)
 
 
 def _check_arguments(entry: registry.Entry, given: dict[str, Any]) -> None:
     """One sentence that lists the arguments when an unknown one is given or a necessary one is missing."""
+    import difflib
+
     known = _arguments(registry.factory(entry))
     it_takes = f"it takes {', '.join(known)}."
     for name in (argument for argument in given if argument not in known):
@@ -151,7 +153,7 @@ def _preset(preset: str, given: dict[str, Any]) -> Any:
         import keras_hub
     except ImportError as error:
         raise ValueError(
-            f"keras_hub/{preset} needs KerasHub: pip install 'keras-application-hub[keras-hub]'."
+            f"keras_hub/{preset} needs KerasHub ({error}): pip install 'keras-application-hub[keras-hub]'."
         ) from error
     if extra := [k for k in ("weights", "input_shape") if k in given]:
         raise ValueError(f"A KerasHub preset comes with its own weights and input shape, without {', '.join(extra)}.")

@@ -129,7 +129,9 @@ def _load_own(model: "keras.Model", path: Path) -> None:
     """Keras's own weights file, with the model restored where it does not fit."""
     before = model.get_weights()
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():  # Keras 3.15 says so of groups that it never writes
+            warnings.filterwarnings("ignore", "Skipping nested container")
+            model.load_weights(path)
     except Exception as error:  # h5py and Keras fail with many types
         model.set_weights(before)
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
@@ -140,7 +142,7 @@ def fetch(published: dict[str, str]) -> Path:
     """The file that `published` (`repo`, `file`, and where known `revision` and `sha256`) describes, from the cache or
     from huggingface.co; its digest is checked at every use.
 
-    An entry without digest is pinned by its first download: revision and digest are the server's word then, the file is
+    What an entry leaves open, its first download pins: revision and digest are the server's word then, the file is
     checked against it, and both are recorded. Later uses cannot differ from the first, but the first is trusted.
 
     Raises:
@@ -152,30 +154,30 @@ def fetch(published: dict[str, str]) -> Path:
     repo, file = published["repo"], published["file"]
     folder = cache.folder("weights")
     record = folder / f"{repo}/{file}.json".replace("/", "--")
-    pin = {"revision": "main", **_recorded(record), **published}
-    try:
-        if "sha256" not in pin:
-            facts = hf.get_hf_file_metadata(hf.hf_hub_url(repo, file, revision=pin["revision"]))
-            pin |= {"revision": facts.commit_hash, "sha256": facts.etag}
-        where = {"repo_id": repo, "filename": file, "revision": pin["revision"], "cache_dir": folder}
-        try:
-            path = Path(hf.hf_hub_download(**where, local_files_only=True))
-        except hf.errors.LocalEntryNotFoundError:
-            path = Path(hf.hf_hub_download(**where))
-    except Exception as error:  # the client's transport errors share no base class
-        raise ConnectionError(
-            f"{file} of huggingface.co/{repo} is not in the cache {folder} and could not be fetched "
-            f"({type(error).__name__}): go online once, or pass weights=PATH to a copy of that file."
-        ) from error
+    recorded = _recorded(record)
+    outdated = any(published.get(key, value) != value for key, value in recorded.items())
+    pin = published if outdated else {**recorded, **published}
+    path = hf.try_to_load_from_cache(repo, file, cache_dir=folder, revision=pin.get("revision"))
+    if not isinstance(path, str) or "sha256" not in pin:
+        try:  # one question first: it fails at once where the download would try again for half a minute
+            facts = hf.get_hf_file_metadata(hf.hf_hub_url(repo, file, revision=pin.get("revision")))
+            pin = {"sha256": facts.etag, **pin, "revision": facts.commit_hash}
+            path = hf.hf_hub_download(repo, file, cache_dir=folder, revision=pin["revision"])
+        except Exception as error:  # the client's transport errors share no base class
+            raise ConnectionError(
+                f"{file} of huggingface.co/{repo} is not in the cache {folder} and could not be fetched "
+                f"({type(error).__name__}): go online once, or pass weights=PATH to a copy of that file."
+            ) from error
+    path = Path(path)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != pin["sha256"]:
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
+        for broken in (path.resolve(), path):
+            broken.unlink(missing_ok=True)
         raise ValueError(f"{file} of {repo} has sha256 {digest} instead of {pin['sha256']} and was deleted: try again.")
-    if "sha256" not in published and not record.exists():
+    if outdated or not recorded:
         aside = record.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps({key: pin[key] for key in ("revision", "sha256")}))
+        aside.write_text(json.dumps({key: pin[key] for key in ("revision", "sha256") if key in pin}))
         aside.replace(record)
     return path
 

@@ -475,10 +475,8 @@ def test_depth_is_checked(depth):
 
 
 def test_heads_and_inputs_can_change():
-    tiny = {"name_": "multi_digit_tiny"}
-
     def shape(**settings):
-        return hub.registry.build(tiny["name_"], **settings).output_shape
+        return hub.registry.build("multi_digit_tiny", **settings).output_shape
 
     assert shape(num_classes=0, input_shape=(30, 61, 1)) == (None, 8, 16, 8)
     assert shape(num_classes=12) == (None, 12)

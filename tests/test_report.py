@@ -263,5 +263,5 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
 def test_reliability_is_exact_for_honest_confidence():
     confidence = np.repeat([0.25, 0.75], 400)
     honest = np.tile(np.arange(4) < [[1], [3]], (1, 100)).ravel()  # 1 of 4 right at 0.25, 3 of 4 at 0.75
-    assert "0.0 points off" in charts.reliability(confidence, honest)
-    assert "50.0 points off" in charts.reliability(confidence, ~honest)
+    assert "is 0.0 points off" in charts.reliability(confidence, honest)
+    assert "is 50.0 points off" in charts.reliability(confidence, ~honest)

@@ -34,7 +34,8 @@ from tensorflow_serving.apis import (
 from applications import cli
 from hub.serving import rest, tensors, values
 from hub.serving.errors import HTTP_STATUS, ServingError
-from hub.serving.repository import Repository, scan
+from hub.serving.layout import scan
+from hub.serving.repository import Repository
 from hub.serving.server import Server
 
 RNG = np.random.default_rng(0)
@@ -515,6 +516,13 @@ def test_the_range_of_an_integer_is_kept(dtype):
     for beyond in (limits.min - 1, limits.max + 1, 1.0, True, "1"):
         with pytest.raises(ServingError, match=f"is not of expected type: {dtype}"):
             tensors.inputs({"inputs": [0, int(beyond) if type(beyond) is int else beyond]}, kind)
+
+
+def test_a_truth_value_is_true_or_false():
+    assert tensors.inputs({"instances": [True, False]}, {"x": tf.bool})[0]["x"].tolist() == [True, False]
+    for other in (1, 0.0, "true", None):
+        with pytest.raises(ServingError, match="is not of expected type: bool"):
+            tensors.inputs({"inputs": [True, other]}, {"x": tf.bool})
 
 
 def test_types_that_json_cannot_carry():

@@ -2,7 +2,10 @@
 
 import argparse
 import contextlib
+import pathlib
 import signal
+
+from hub.serving.layout import scan
 
 HELP = "serve SavedModels over REST and gRPC with TensorFlow Serving's contract"
 EXAMPLES = """
@@ -28,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    scan(pathlib.Path(args.folder))  # refuses a wrong folder before TensorFlow takes its seconds to load
     from hub.serving.repository import Repository
     from hub.serving.server import Server
 

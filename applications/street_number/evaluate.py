@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from applications.street_number.config import MAX_LENGTH, SYMBOLS
+from applications.street_number.config import CROP, MAX_LENGTH, SYMBOLS, VIEW
 from applications.street_number.dataset import Split
 from applications.street_number.result import Result
 
@@ -97,7 +97,10 @@ def text(length: int, digits: Any) -> str:
 
 
 def heat(model: Any, images: Any) -> Any:
-    """Grad-CAM of the read number's joint log-probability, `[N, 64, 64]`."""
+    """Grad-CAM of the read number's joint log-probability, `[N, 64, 64]`; nothing where TensorFlow is not the backend.
+
+    The maps are of the view that the network sees, and zero around it.
+    """
     import keras
     import numpy as np
 
@@ -109,7 +112,11 @@ def heat(model: Any, images: Any) -> Any:
     from hub.layers.sequence_decoder import SequenceDecoder
 
     decoder = SequenceDecoder(MAX_LENGTH, SYMBOLS)
-    return GradCAM()(model, images.astype("float32"), lambda logits: tf.math.log(decoder(logits)["confidence"]))
+    seeing = keras.Model(model.get_layer("centre").output, model.output)
+    margin = (CROP - VIEW) // 2
+    views = images[:, margin : margin + VIEW, margin : margin + VIEW].astype("float32")
+    maps = GradCAM()(seeing, views, lambda logits: tf.math.log(decoder(logits)["confidence"]))
+    return np.pad(maps, ((0, 0), (margin, margin), (margin, margin)))
 
 
 def _numpy(value: Any) -> Any:

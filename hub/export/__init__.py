@@ -38,7 +38,7 @@ def export(
 
     Conversion and comparison each run in a process of their own. BatchNormalization is folded, mixed precision
     becomes float32, and inputs and outputs keep their names: a dict output its keys, any other the name of the layer
-    it comes from.
+    it comes from; an input that was given none is called `image`.
 
     Args:
         model: functional or sequential, one image input `[N, height, width, channels]` with pixels 0..255.
@@ -67,7 +67,6 @@ def export(
     model = _float32(_image_model(model, image_bytes))
     golden = _images("golden", golden, model)
     representative = golden if representative is None else _images("representative", representative, model)
-    outputs = list(model.output) if isinstance(model.output, dict) else list(model.output_names)
 
     with staged(folder) as target:
         scratch = target / ".export"
@@ -75,12 +74,12 @@ def export(
         try:
             np.save(scratch / "golden.npy", golden)
             np.save(scratch / "representative.npy", representative)
-            np.savez(scratch / "live.npz", **answers(model, golden, outputs))
+            np.savez(scratch / "live.npz", **answers(model, golden))
             model.save(scratch / "model.keras")
             job = {
                 "folder": str(scratch),
                 "formats": formats,
-                "outputs": outputs,
+                "input": re.sub(r"^(input_layer|keras_tensor)(_\d+)?$", "image", model.inputs[0].name),
                 "modules": _modules(model),
                 "image_bytes": image_bytes,
                 "allow_flex": allow_flex,
@@ -121,7 +120,7 @@ def _formats(formats: Sequence[str]) -> list[str]:
 
 
 def _image_model(model: "keras.Model", image_bytes: bool) -> "keras.Model":
-    """The plain functional network of `model`, without what `compile` or a subclass added for training."""
+    """The plain network of `model`, without what was added for training, its outputs in a dict by name."""
     import keras
 
     sequential = isinstance(model, keras.Sequential) and model.built
@@ -137,18 +136,29 @@ def _image_model(model: "keras.Model", image_bytes: bool) -> "keras.Model":
             "Encoded images need an input of fixed height and width with 1 or 3 channels; pass image_bytes=False. "
             f"Received: input {shapes[0]}."
         )
-    return keras.Model(inputs[0], model.outputs[0] if sequential else model.output, name=model.name)
+    return keras.Model(
+        inputs[0], _named_outputs(keras.Model(inputs[0], model.outputs[0]) if sequential else model), name=model.name
+    )
+
+
+def _named_outputs(model: "keras.Model") -> dict[str, "keras.KerasTensor"]:
+    named = (
+        model.output if isinstance(model.output, dict) else dict(zip(model.output_names, model.outputs, strict=True))
+    )
+    if len(named) != len(model.outputs):
+        raise ValueError(f"Every output needs a name: make the model return a dict. Received: {model.output_names}.")
+    return named
 
 
 def _images(name: str, images: "np.ndarray", model: "keras.Model") -> "np.ndarray":
     import numpy as np
 
     images, shape = np.asarray(images), model.inputs[0].shape
-    fits = images.ndim == 4 and len(images) and all(want in (None, have) for want, have in zip(shape, images.shape))
-    if not fits or not np.issubdtype(images.dtype, np.number):
+    fits = images.ndim == 4 and all(want in (None, have) for want, have in zip(shape, images.shape, strict=True))
+    if not fits or not len(images) or not np.issubdtype(images.dtype, np.number):
         raise ValueError(f"{name} must be images of shape {tuple(shape)}. Received: {images.dtype} {images.shape}.")
     low, high = float(images.min()), float(images.max())
-    if not (0 <= low and 1 < high <= 255):
+    if not (low >= 0 and 1 < high <= 255):
         raise ValueError(f"{name} must hold pixels in 0..255, unscaled. Received: values from {low:g} to {high:g}.")
     return np.rint(images).astype("float32")
 

@@ -27,7 +27,7 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     # The file was written a moment ago from a live model of the caller's, so its Lambda layers are the caller's own.
     model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=False)
     golden = np.load(folder / "golden.npy")
-    expected = answers(model, golden, job["outputs"])
+    expected = answers(model, golden)
     reloaded = compare(dict(np.load(folder / "live.npz")), expected)
     refuse_difference("The model saved and loaded again", reloaded, tolerance=1e-2, agreement=None)
     np.savez(folder / "expected.npz", **expected)
@@ -38,7 +38,7 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     if findings and not job["allow_flex"]:
         _refuse(findings, " Nothing was written; allow_flex=True exports it, unverified.")
     step("saved_model")
-    saved_model.write(model, job["outputs"], folder / "saved_model", job["image_bytes"])
+    saved_model.write(model, job["input"], folder / "saved_model", job["image_bytes"])
     samples = np.load(folder / "representative.npy")
     for kind in kinds:
         step(kind)
@@ -52,15 +52,13 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     return {"folded": folded, "flex": [vars(finding) for finding in findings]}
 
 
-def answers(model: Any, images: np.ndarray, output_names: list[str]) -> dict[str, np.ndarray]:
-    """Outputs of `model` for `images` by name, a batch at a time."""
-    import keras
+def answers(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Outputs of `model`, which returns a dict, for `images`; a batch at a time."""
+    from keras import ops
 
-    parts = []
-    for start in range(0, len(images), BATCH):
-        outputs = model(images[start : start + BATCH], training=False)
-        parts.append(outputs if isinstance(outputs, dict) else dict(zip(output_names, keras.tree.flatten(outputs))))
-    return {name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts]) for name in output_names}
+    cuts = range(0, len(images), BATCH)
+    parts = [model(images[start : start + BATCH], training=False) for start in cuts]
+    return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in parts[0]}
 
 
 def _refuse(findings: list[Any], outcome: str) -> None:

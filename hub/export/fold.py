@@ -55,7 +55,7 @@ def batch_norm(model: keras.Model) -> tuple[keras.Model, int]:
     for layer in model.layers:
         if layer.name in heads:
             copy.get_layer(layer.name).set_weights(_folded(layer, model.get_layer(heads[layer.name])))
-        elif layer.name not in pairs and not isinstance(layer, keras.Model):
+        elif layer.weights and layer.name not in pairs and not isinstance(layer, keras.Model):
             copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy, folded
 

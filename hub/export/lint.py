@@ -56,7 +56,7 @@ def check(model: keras.Model) -> list[Finding]:
 
 def explain(model: keras.Model, complaint: str) -> list[Finding]:
     """Findings in what the TFLite converter said when it gave up; none when it named no operation of `model`."""
-    lists = re.findall(r"(?:Flex|Custom) ops: ([\w, ]+)", complaint)
+    lists = re.findall(r"(?:Select|Flex|Custom) ops: ([\w, ]+)", complaint)
     named = {op.strip().removeprefix("Flex") for ops in lists for op in ops.split(",")}
     if "Lowering tensor list" in complaint:
         named.add("TensorListReserve")

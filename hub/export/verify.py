@@ -5,6 +5,7 @@ answers with those of the Keras model.
 """
 
 import collections
+import itertools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -174,7 +175,7 @@ def _call(runner: Any, name: str, detail: dict[str, Any]) -> Answer:
 def _answers(answer: Answer, images: np.ndarray, batch: int) -> dict[str, np.ndarray]:
     """Answers for `images`, the first alone and the rest in batches, so that two batch sizes are tried."""
     cuts = [0, 1, *range(1 + batch, len(images), batch), len(images)]
-    parts = [answer(images[start:stop]) for start, stop in zip(cuts, cuts[1:]) if stop > start]
+    parts = [answer(images[start:stop]) for start, stop in itertools.pairwise(cuts) if stop > start]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -49,7 +49,7 @@ class SequenceDecoder(keras.layers.Layer):
 def decode(logits, max_length: int, num_symbols: int) -> dict:
     """What `SequenceDecoder` returns, as a function."""
     length_logp, digit_logp = log_probabilities(logits, max_length, num_symbols)
-    symbol_logp, symbol = (best[..., 0] for best in ops.top_k(digit_logp, k=1))  # not argmax: LiteRT lacks it in places
+    symbol_logp, symbol = (best[..., 0] for best in ops.top_k(digit_logp, k=1))  # Keras's argmax has no LiteRT builtin
     no_digits = ops.zeros_like(symbol_logp[:, :1])  # of the lengths 0 and "more than L"
     joint = length_logp + ops.concatenate([no_digits, ops.cumsum(symbol_logp, axis=1), no_digits], axis=1)
     best, length = ops.top_k(joint, k=1)

@@ -5,14 +5,14 @@ Source of messages: basic_manager.cc, server_core.cc and get_model_status_impl.c
 """
 
 import pathlib
-import re
 import threading
 
 from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from hub.serving.errors import ServingError, invalid
-from hub.serving.servable import SAVED_MODEL, Servable, load
+from hub.serving.layout import scan
+from hub.serving.servable import Servable, load
 
 
 class Repository:
@@ -92,25 +92,3 @@ class Repository:
         response.model_spec.version.value = servable.version
         response.metadata["signature_def"].Pack(servable.described)
         return response
-
-
-def scan(folder: pathlib.Path) -> dict[str, dict[int, pathlib.Path]]:
-    """Model name -> version -> its folder, from TensorFlow Serving's layout."""
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder {str(folder)!r}.")
-    if (folder / SAVED_MODEL).is_file():
-        raise ValueError(f"{str(folder)!r} is one version of a model; serve the folder above it.")
-    models = {path.name: _versions(path) for path in sorted(folder.iterdir()) if path.is_dir()}
-    models = {folder.resolve().name: _versions(folder)} if _versions(folder) else models
-    models = {name: versions for name, versions in models.items() if versions}
-    if not models:
-        raise ValueError(
-            f"No model to serve in {str(folder)!r}: expected NAME/VERSION/{SAVED_MODEL} in it, VERSION a number, "
-            "as `hub export` writes it."
-        )
-    return models
-
-
-def _versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    found = (path.parent for path in folder.glob(f"*/{SAVED_MODEL}"))
-    return {int(path.name): path for path in found if re.fullmatch(r"[0-9]+", path.name)}

@@ -16,10 +16,10 @@ from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from hub.serving.errors import ServingError, invalid
+from hub.serving.layout import SAVED_MODEL
 from hub.serving.values import type_name
 
 DEFAULT_SIGNATURE = "serving_default"
-SAVED_MODEL = "saved_model.pb"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 Source of rules and messages: tensorflow_serving/util/json_tensor.cc. Two differences, both refusals: an integer outside
 the range of an 8- or 16-bit input (TensorFlow Serving wraps it) and nesting deeper than Python's parser or NumPy allow.
+A third is in `hub.serving.servable`: a shape that the signature does not declare (there the graph runs on it).
 """
 
 import base64

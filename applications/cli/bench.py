@@ -1,0 +1,112 @@
+"""`hub bench`: the latency of a model by runtime, side by side in one run."""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+HELP = "time a model by runtime (Keras, graph, folded SavedModel, TFLite), each with its largest difference"
+EXAMPLES = """
+  hub bench resnet18
+  hub bench resnet18 --batch-size 8 --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="an image model that `hub list --room models` prints")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per call (default 1)")
+    parser.add_argument("--json", action="store_true", help="an array with one object per runtime")
+
+
+def run(args: argparse.Namespace) -> None:
+    from hub import registry
+
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1. Received: {args.batch_size}.")
+    entry = registry.info(args.name)
+    if entry.room != "models":
+        raise ValueError(f"hub bench times image models. Received: {entry.name!r}, one of the {entry.room}.")
+    rows = measure(entry.name, args.batch_size)
+    if args.json:
+        print(json.dumps(rows))
+        return
+    print(f"{entry.name}, batch {args.batch_size}: milliseconds per image, and their ratio to Keras's `predict`")
+    for row in rows:
+        difference = "" if row["max_difference"] is None else f"{row['max_difference']:.1e}"
+        print(f"{row['runtime']:<16}{row['ms_per_image']:9.2f}{row['ratio']:8.2f}  {difference}")
+
+
+def measure(name: str, batch_size: int) -> list[dict[str, Any]]:
+    """One row per runtime: `runtime ms_per_image ratio max_difference` (to Keras, on the golden images)."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import hub
+    from hub.export import export
+
+    model = hub.load(name)
+    shape = [side or 224 for side in model.input_shape[1:]]
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *shape)).astype("float32")
+    graph = tf.function(lambda x: model(x, training=False))
+    calls: dict[str, Callable[[], Any]] = {
+        "keras predict": lambda: model.predict_on_batch(images),
+        "tf.function": lambda: graph(tf.constant(images)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        facts = export(model, f"{folder}/1", golden=images[:1].repeat(2, 0), image_bytes=False)
+        served = tf.saved_model.load(f"{folder}/1").signatures["serving_default"]
+        key = next(iter(served.structured_input_signature[1]))
+        calls["saved_model"] = lambda: served(**{key: tf.constant(images)})
+        calls |= {
+            f"tflite {kind}": _lite(f"{folder}/1/model_{kind}.tflite", images)
+            for kind in ("float32", "float16", "int8")
+        }
+        times = {runtime: _milliseconds(call) / batch_size for runtime, call in calls.items()}
+    keras.utils.clear_session()
+    said = {"saved_model": "saved_model"} | {f"tflite {kind}": kind for kind in facts["formats"]}
+    return [
+        {
+            "runtime": runtime,
+            "ms_per_image": round(ms, 4),
+            "ratio": round(ms / times["keras predict"], 4),
+            "max_difference": _difference(facts["formats"].get(said.get(runtime, ""))),
+        }
+        for runtime, ms in times.items()
+    ]
+
+
+def _lite(path: str, images: Any) -> Callable[[], Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=2)
+    (detail,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(detail["index"], images.shape)
+    interpreter.allocate_tensors()
+    pixels = images.astype(detail["dtype"])
+
+    def call() -> None:
+        interpreter.set_tensor(detail["index"], pixels)
+        interpreter.invoke()
+
+    return call
+
+
+def _milliseconds(call: Callable[[], Any], seconds: float = 2.0) -> float:
+    """The median of repeated calls, after two that warm up."""
+    import statistics
+
+    call(), call()
+    taken, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken) < 5:
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(taken)
+
+
+def _difference(facts: dict[str, Any] | None) -> float | None:
+    """The largest difference over the outputs that `export.json` states."""
+    return max((out["max_difference"] for out in facts["outputs"].values()), default=None) if facts else None
