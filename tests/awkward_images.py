@@ -44,7 +44,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, extra: by
 
 
 def upright() -> dict[str, bytes]:
-    """Name -> JPEG, one per EXIF orientation and byte order, and two whose APP1 is hidden behind others."""
+    """Name -> JPEG, one per EXIF orientation and byte order, and one whose APP1 comes late and holds a LONG."""
     rgb = Image.fromarray(scene())
     made = {
         f"exif_{value}_{'mm' if big else 'ii'}.jpg": encode(rgb, "JPEG", quality=92, exif=exif(value, big))
@@ -53,7 +53,7 @@ def upright() -> dict[str, bytes]:
     }
     plain = encode(rgb, "JPEG", quality=92)
     other = b"\xff\xe1" + struct.pack(">H", 2 + 30) + b"http://ns.adobe.com/xap/1.0/\0 "
-    app1 = exif(6, field="I")
+    app1 = exif(6, big_endian=True, field="I")
     hidden = b"\xff\xff\xff\xe1" + struct.pack(">H", 2 + len(app1)) + app1  # led by two fill bytes
     return made | {"exif_long_after_xmp.jpg": plain[:2] + other + hidden + plain[2:]}
 

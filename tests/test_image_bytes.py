@@ -80,6 +80,13 @@ def test_an_orientation_out_of_range_is_ignored(value):
     assert image_bytes.read_image(data).shape == (37, 53, 3)
 
 
+def test_exif_of_an_unknown_byte_order_is_ignored():
+    upright, turned = (encode(Image.fromarray(scene()), "JPEG", exif=exif(value)) for value in (1, 6))
+    np.testing.assert_array_equal(
+        image_bytes.read_image(turned.replace(b"Exif\0\0II*", b"Exif\0\0II+")), image_bytes.read_image(upright)
+    )
+
+
 def test_damaged_exif_never_costs_the_picture():
     data = next(data for name, data in upright().items() if name == "exif_6_ii.jpg")
     start = data.index(b"Exif")

@@ -429,7 +429,7 @@ def test_locally_connected_refuses_maps_it_cannot_cover(shape, said):
 
 # --- Network ---
 
-TABLE = [  # APPLICATIONS.md 5.1: side of the map that leaves the layer, channels, parameters
+LAYERS = [  # worked out from the paper's description: side of the map that leaves the layer, channels, parameters
     (27, 48, 10_944),
     (27, 64, 76_864),
     (14, 128, 204_928),
@@ -442,14 +442,14 @@ TABLE = [  # APPLICATIONS.md 5.1: side of the map that leaves the layer, channel
 ]
 
 
-def test_network_is_the_table_of_the_paper():
+def test_network_has_the_layers_of_the_paper():
     model = hub.registry.build("multi_digit")
     counts = [layer.count_params() for layer in model.layers if layer.count_params()]
-    assert counts[:9] == [parameters for _, _, parameters in TABLE]
+    assert counts[:9] == [parameters for _, _, parameters in LAYERS]
     assert sum(counts[9:11]) == 18_880_512 and counts[11:] == [175_161]
     assert model.count_params() == hub.registry.info("multi_digit").params == 38_142_809
     shapes = [model.get_layer(f"stage{i}").output.shape for i in range(1, 10)]
-    assert shapes == [(None, side, side, channels) for side, channels, _ in TABLE]
+    assert shapes == [(None, side, side, channels) for side, channels, _ in LAYERS]
     pools = [layer.strides[0] for layer in model.layers if isinstance(layer, keras.layers.MaxPooling2D)]
     assert pools == [2, 1] * 4
     kinds = [type(layer).__name__ for layer in model.layers]

@@ -16,7 +16,10 @@ class Naive:
     """Layers by definition, one output position at a time, on the weights of a model's layers."""
 
     def __init__(self, model):
-        self.of = {layer.name: [keras.ops.convert_to_numpy(w).astype("float64") for w in layer.weights] for layer in model.layers}
+        self.of = {
+            layer.name: [keras.ops.convert_to_numpy(w).astype("float64") for w in layer.weights]
+            for layer in model.layers
+        }
 
     def conv(self, name, x, strides=1):
         (kernel,) = self.of[name]

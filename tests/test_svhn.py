@@ -86,8 +86,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def builder(folder, tmp_path_factory):
-    made = registry.build("svhn_format1", manual_dir=folder, data_dir=tmp_path_factory.mktemp("prepared"))
     with offline():
+        made = registry.build("svhn_format1", manual_dir=folder, data_dir=tmp_path_factory.mktemp("prepared"))
         made.download_and_prepare()
     return made
 
@@ -249,8 +249,8 @@ def test_format_2(tmp_path):
     images, labels = rng.integers(0, 256, (32, 32, 3, 12), np.uint8), 1 + np.arange(12, dtype=np.uint8) % 10
     for split in ("train", "test"):
         scipy.io.savemat(tmp_path / f"{split}_32x32.mat", {"X": images, "y": labels[:, None]})
-    made = registry.build("svhn_format2", manual_dir=tmp_path, data_dir=tmp_path / "prepared")
     with offline():
+        made = registry.build("svhn_format2", manual_dir=tmp_path, data_dir=tmp_path / "prepared")
         made.download_and_prepare()
     assert set(made.info.splits) == {"train", "test"}
     for at, example in enumerate(made.as_dataset(split="test").as_numpy_iterator()):

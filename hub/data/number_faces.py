@@ -42,7 +42,7 @@ Ink = Callable[[np.random.Generator, Sequence[int], int], list[Glyph]]  # (rng, 
 def written(rng: np.random.Generator, digits: Sequence[int], height: int) -> list[Glyph]:
     """Digits about `height` pixels high in one face or one hand: 35 % of the numbers are handwritten."""
     kind = rng.random()
-    if kind < 0.28:
+    if kind < 0.3:
         return _by_hand(rng, digits, height)
     if kind < 0.35:
         face, stretch = _pick(rng, faces(True)), float(rng.uniform(1, 1.7))  # one of the two faces is condensed

@@ -37,6 +37,8 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     findings = lint.check(model) if kinds else []
     if findings and not job["allow_flex"]:
         _refuse(findings, " Nothing was written; allow_flex=True exports it, unverified.")
+    if findings and "int8" in kinds:
+        _refuse(findings, " Nothing was written; int8 cannot be calibrated with Flex ops, so leave it out of formats.")
     step("saved_model")
     saved_model.write(model, job["input"], folder / "saved_model", job["image_bytes"])
     samples = np.load(folder / "representative.npy")

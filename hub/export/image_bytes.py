@@ -157,7 +157,7 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(data: tf.Tensor) -> tf.Tensor:
-    """EXIF orientation 1..8 of a JPEG; 1 where nothing valid says otherwise."""
+    """What a JPEG's EXIF says of its orientation; only 2..8 mean a turn."""
 
     def step(at: tf.Tensor, tiff: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         segment = _bytes(data, at, 10)  # 0xFF, marker, length, payload
@@ -178,7 +178,7 @@ def _orientation(data: tf.Tensor) -> tf.Tensor:
     is_long = _number(fields[:, 2:4], big) == 4
     value = tf.where(is_long, _number(fields[:, 8:], big), _number(fields[:, 8:10], big))
     value = tf.reduce_max(tf.where(_number(fields[:, :2], big) == 0x0112, value, 0))
-    return tf.where(valid & (value >= 1) & (value <= 8), value, tf.constant(1, tf.int64))
+    return tf.where(valid, value, tf.constant(1, tf.int64))
 
 
 def _bytes(data: tf.Tensor, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:

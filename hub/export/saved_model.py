@@ -32,10 +32,9 @@ def write(model: keras.Model, input_name: str, folder: pathlib.Path, image_bytes
 
         _, height, width, channels = image.shape
         pixels = decode_batch(strings, height, width)
-        return predict(tf.image.rgb_to_grayscale(pixels) if channels == 1 else pixels)
+        return predict(tf.round(tf.image.rgb_to_grayscale(pixels)) if channels == 1 else pixels)
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive = keras.export.ExportArchive()  # finds the variables itself; `track(model)` would store them twice
 
     def endpoint(name: str, call: Callable[[Any], Any], *spec: Any) -> None:
         archive.add_endpoint(name, call, [tf.TensorSpec(*spec)])

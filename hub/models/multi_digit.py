@@ -6,7 +6,8 @@ Slug: multi_digit_recognition
 Idea: a deep convolutional network over the whole number, with one softmax for its length and one for each digit.
 Differs: the paper leaves open the dropout rates (here 0.2 before convolutions, 0.5 before dense layers) and what the
     normalisation averages over (here each channel by itself); the weights start as He et al. 2015 draw them.
-Checked: the paper's table layer by layer, 38,142,809 parameters in all (tests/test_multi_digit.py).
+Checked: map and parameters of every layer as worked out from the paper's description, 38,142,809 parameters in all
+    (tests/test_multi_digit.py); the paper prints no such count.
 """
 
 import keras
@@ -22,7 +23,7 @@ PIECES = 3  # linear pieces of the first layer's maxout units
 
 
 def convolution(x, filters: int, kernel_size: int, first: bool):
-    """5x5 convolution, its non-linearity included: maxout in the first layer, rectifier in the others."""
+    """Convolution, its non-linearity included: maxout in the first layer, rectifier in the others."""
     pieces = PIECES if first else 1
     x = layers.Conv2D(pieces * filters, kernel_size, padding="same", kernel_initializer="he_normal")(x)
     return Maxout(filters)(x) if first else layers.ReLU()(x)
@@ -51,7 +52,7 @@ def multi_digit(
     num_classes: int | None = None,
     name: str = "multi_digit",
 ) -> keras.Model:
-    """The network of section 4, from pixels to packed logits.
+    """The paper's network for street numbers, from pixels to packed logits.
 
     Its input is scaled already, to about -1 ... 1 with the mean removed: that, and the crop, are the application's.
     Its output is what `hub.layers.sequence_decoder` reads: the logits of the lengths 0 ... L and "more than L", then

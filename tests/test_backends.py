@@ -1,0 +1,42 @@
+"""Models, layers, losses and metrics keep their contract on JAX too."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.mark.backends
+def test_the_contract_on_jax():
+    code = """
+import hub, sys
+from hub import contract
+broken = seen = 0
+for room in ("models", "layers", "losses", "metrics"):
+    for entry in hub.list(room=room):
+        for promise in contract.promises(entry):
+            if promise.__name__ in entry.skip or promise.__name__ in ("documented", "named", "small", "counted"):
+                continue  # nothing of these depends on the backend
+            seen += 1
+            try:
+                promise(entry)
+            except Exception as error:
+                broken += 1
+                print(entry.name, promise.__name__, repr(error)[:300])
+import keras
+assert keras.backend.backend() == "jax"
+print("seen", seen)
+sys.exit(broken > 0 or seen < 40)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
