@@ -17,7 +17,7 @@ import numpy as np
 from hub.data import house_signs, number_faces, snapshot
 from hub.registry import register
 
-LENGTHS = np.array([5137, 17130, 9691, 1434, 9, 1]) / 33402  # of 1..6 digits, the training part of SVHN
+LENGTHS = np.array([5137, 18130, 8691, 1434, 9, 1]) / 33402  # of 1..6 digits, the training part of SVHN
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,11 @@ def as_dataset(
 
 def _png(folder: pathlib.Path, name: str) -> bytes:
     """The bytes of a picture, checked for completeness."""
-    path = folder / name
-    if path.name != name or not path.is_file():
-        raise ValueError(f"{path} does not exist, but {folder / digit_struct.MAT} names it.")
+    path, mat = folder / name, folder / digit_struct.MAT
+    if path.name != name:
+        raise ValueError(f"{mat} names the picture {name!r}; a file name without a folder is needed.")
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist, but {mat} names it.")
     data = path.read_bytes()
     try:
         with Image.open(io.BytesIO(data)) as picture:
