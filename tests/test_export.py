@@ -287,6 +287,18 @@ def test_bad_arguments_are_one_sentence(tmp_path, images):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sixteen_bit_models_export_in_float32(images):
+    inputs = keras.Input(SHAPE)
+    inner = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3, dtype="mixed_bfloat16")])
+    head = layers.Dense(3, dtype="float32")(layers.Flatten(dtype="mixed_float16")(inner(inputs)))
+    model = keras.Model(inputs, {"logits": head})
+    twin = export._float32(model)
+    assert {layer.compute_dtype for layer in twin._flatten_layers()} == {"float32"}
+    for mine, theirs in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert export._float32(twin) is twin
+
+
 # --- folding ---------------------------------------------------------------------------------------------------------
 
 

@@ -45,39 +45,35 @@ def prepare(data: str | None, config: Config, report: Callable[[str], None] = pr
 
 def sample(count: int, report: Callable[[str], None] = print) -> pathlib.Path:
     """A synthetic data set of `count` training images in SVHN's layout, with a test set of real ink beside it."""
-    from hub.data import digit_ink, digit_struct
+    from hub.data import digit_ink, digit_struct, street_numbers
 
     folder = cache.folder("street_number", f"sample-{SAMPLE_VERSION}-{count}")
     if (folder / "sample.json").exists():
         return folder
     report(f"Writing a synthetic sample of {count + 2 * SAMPLE_TEST:,} images in SVHN's layout to {folder}")
     parts = {
-        "train": _scenes(count, seed=1),
-        "test": _scenes(SAMPLE_TEST, seed=2),
-        "real_ink": digit_ink.digit_ink(SAMPLE_TEST, seed=3),
+        "train": (street_numbers.scene, count, 1),
+        "test": (street_numbers.scene, SAMPLE_TEST, 2),
+        "real_ink": (digit_ink.scene, SAMPLE_TEST, 3),
     }
-    for name, scenes in parts.items():
+    for name, (scene, size, seed) in parts.items():
         if not (folder / name).exists():
-            digit_struct.write_format1(folder / name, _progress(scenes, name))
+            digit_struct.write_format1(folder / name, _scenes(scene, size, seed, name))
     facts = {"synthetic": True, "real_ink": digit_ink.digit_ink_source()}
     write_json(folder / "sample.json", facts)
     return folder
 
 
-def _scenes(count: int, seed: int) -> Iterator[Any]:
-    """Scenes of the generator, drawn by all cores; scene `i` depends on `seed` and `i` alone."""
+def _scenes(scene: Callable[..., Any], count: int, seed: int, name: str) -> Iterator[Any]:
+    """Scenes of a generator, drawn by all cores; scene `i` depends on `seed` and `i` alone."""
     import multiprocessing
 
-    from hub.data import street_numbers
-
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        yield from pool.imap(functools.partial(street_numbers.scene, seed=seed), range(count), chunksize=100)
-
-
-def _progress(scenes: Iterator[Any], name: str) -> Iterator[Any]:
+    import cv2
     from tqdm.auto import tqdm
 
-    return tqdm(scenes, desc=name, unit=" images", leave=False)
+    work = functools.partial(scene, seed=seed)
+    with multiprocessing.get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from tqdm(pool.imap(work, range(count), chunksize=100), name, count, unit=" images", leave=False)
 
 
 def training_splits(folder: pathlib.Path, config: Config) -> dict[str, Split]:

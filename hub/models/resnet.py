@@ -71,6 +71,14 @@ wide_bottleneck = functools.partial(bottleneck, widen=2)
 cifar = {"block": basic, "width": 16, "shortcut": zero_pad, "stem": "cifar"}
 cifar |= {"input_shape": (32, 32, 3), "num_classes": 10}
 plain = {**cifar, "shortcut": None}
+small = {
+    "block": basic,
+    "depths": (1, 1, 1),
+    "width": 28,
+    "stem": "small",
+    "input_shape": (54, 54, 3),
+    "num_classes": 10,
+}
 
 
 @register("resnet_tiny", block=basic, depths=(1, 1, 1, 1), width=8)
@@ -112,6 +120,8 @@ plain = {**cifar, "shortcut": None}
 @register("plain32_cifar", **plain, depths=(5, 5, 5), params=464_154, gmacs=0.0689)
 @register("plain44_cifar", **plain, depths=(7, 7, 7), params=658_586)
 @register("plain56_cifar", **plain, depths=(9, 9, 9), params=853_018, gmacs=0.1255)
+@register("resnet8_small", **small)
+@register("plain8_small", **small, shortcut=None)
 def resnet(
     block: Callable,
     depths: tuple[int, ...],
@@ -130,16 +140,19 @@ def resnet(
         depths: blocks per stage; stage s has `width * 2**(s - 1)` filters, its output is the layer `stage{s}`.
         width: filters of the first stage.
         shortcut: `project` (option B), `zero_pad` (option A), or None for the paper's plain networks.
-        stem: "imagenet" (7x7 by 2, pooled by 2) or "cifar" (3x3, full size).
+        stem: "imagenet" (7x7 by 2, pooled by 2), "cifar" (3x3, full size), or, for images of about 64 pixels, "small"
+            (5x5 by 2; not the paper's).
         num_classes: units of the float32 layer `logits`; 0 leaves out pooling and head and returns the feature map.
     """
     # Keras walks a graph by recursion, and resnet1202 is deeper than Python's default limit.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 12 * sum(depths)))
-    if stem not in ("imagenet", "cifar"):
-        raise ValueError(f'`stem` is "imagenet" or "cifar". Received: stem={stem!r}.')
+    if stem not in ("imagenet", "cifar", "small"):
+        raise ValueError(f'`stem` is "imagenet", "cifar" or "small". Received: stem={stem!r}.')
     inputs = keras.Input(input_shape)
     if stem == "cifar":
         x = conv_bn(inputs, width, 3, 1, "stem", activate=True)
+    elif stem == "small":
+        x = conv_bn(inputs, width, 5, 2, "stem", activate=True)
     else:
         x = conv_bn(inputs, width, 7, 2, "stem", activate=True)
         x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)

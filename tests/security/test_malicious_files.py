@@ -4,7 +4,9 @@ import re
 import sys
 
 import corpus
+import keras
 import pytest
+import tensorflow as tf
 
 import hub
 
@@ -21,10 +23,13 @@ def test_refused(case, tmp_path, monkeypatch):
     before = set(tmp_path.rglob("*"))
     monkeypatch.syspath_prepend(tmp_path)  # a foreign module could be imported
     monkeypatch.chdir(tmp_path)
-    imported = set(sys.modules)
+    imported, reached = set(sys.modules), []
+    for library, loader in ((keras.saving, "load_model"), (tf.saved_model, "load")):
+        monkeypatch.setattr(library, loader, lambda path, **_: reached.append(path))
     with pytest.raises(ValueError) as refusal:
         hub.load(path)
     message = str(refusal.value)
+    assert not reached, "it was for Keras or TensorFlow to refuse the file"
     assert one_sentence(message)
     assert set(tmp_path.rglob("*")) == before, "loading created a file"
     assert not corpus.canary(path).exists()
