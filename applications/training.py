@@ -40,7 +40,7 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)}.")
         if self.limit < 0 or self.seed < 0:
-            raise ValueError(f"seed and limit must not be negative. Received: {self.seed=}, {self.limit=}.")
+            raise ValueError(f"seed and limit must not be negative. Received: seed={self.seed}, limit={self.limit}.")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be positive. Received: learning_rate={self.learning_rate}.")
 

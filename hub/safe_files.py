@@ -68,7 +68,7 @@ def check_archive(path: pathlib.Path, safe_mode: bool = True) -> None:
         EOFError,
         OSError,
         RuntimeError,
-    ) as error:  # RuntimeError: encrypted, or deep
+    ) as error:  # the last: encrypted, or too deep
         raise UnsafeFileError(f"{path} is damaged or no .keras archive ({error}).") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UnsafeFileError(f"{path} is damaged: its config.json is no JSON ({error}).") from error
@@ -76,7 +76,9 @@ def check_archive(path: pathlib.Path, safe_mode: bool = True) -> None:
         raise UnsafeFileError(f"{path} is no .keras archive: its config.json describes no model.")
     try:
         _arrays(weights, path)
-    except (OSError, KeyError, TypeError, RuntimeError) as error:
+    except UnsafeFileError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UnsafeFileError(f"{path} is damaged: its weights cannot be read.") from error
     for reference in _references(config):
         if (reason := _objection(reference)) and safe_mode:
@@ -95,6 +97,8 @@ def _members(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
             raise UnsafeFileError(f"{path} is refused because its member {name!r} lies outside the archive.")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise UnsafeFileError(f"{path} is refused because its member {name!r} is a symbolic link.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UnsafeFileError(f"{path} is refused because its member {name!r} is packed as Keras never does.")
         if names[name] > 1:
             raise UnsafeFileError(f"{path} is refused because it holds {name!r} twice.")
     unfolded, size = sum(member.file_size for member in members), path.stat().st_size
@@ -111,7 +115,7 @@ def _arrays(file: io.BytesIO, path: pathlib.Path) -> None:
         while groups:
             group = groups.pop()
             for name in group:
-                at = f"{group.name}/{name}"
+                at = f"{group.name.rstrip('/')}/{name}"
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     raise UnsafeFileError(f"{path} is refused because its weights link {at!r} to another place.")
                 found = group[name]

@@ -27,7 +27,9 @@ class Parser(argparse.ArgumentParser):
     def _near(self, flag: str) -> str:
         import difflib
 
-        close = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+        subs = [sub for action in self._actions if isinstance(action.choices, dict) for sub in action.choices.values()]
+        known = [text for parser in (self, *subs) for text in parser._option_string_actions]
+        close = difflib.get_close_matches(flag, known, n=1)
         return f" Did you mean {close[0]}?" if close else ""
 
 

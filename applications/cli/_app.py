@@ -7,6 +7,8 @@ import pathlib
 from types import ModuleType
 from typing import Any
 
+from applications.cli._quiet import start_tensorflow
+
 APPLICATIONS = sorted(path.parent.name for path in pathlib.Path(__file__).parents[1].glob("*/config.py"))
 
 
@@ -25,6 +27,7 @@ def config_module(app: str) -> ModuleType:
 
 def pipeline(app: str) -> ModuleType:
     """The application's stages; imports what they need."""
+    start_tensorflow()
     return importlib.import_module(f"applications.{app}.pipeline")
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from applications.cli._quiet import start_tensorflow
+
 HELP = "time a model by runtime (Keras, graph, folded SavedModel, TFLite), each with its largest difference"
 EXAMPLES = """
   hub bench resnet18
@@ -28,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
     entry = registry.info(args.name)
     if entry.room != "models":
         raise ValueError(f"hub bench times image models. Received: {entry.name!r}, one of the {entry.room}.")
+    start_tensorflow()
     rows = measure(entry.name, args.batch_size)
     if args.json:
         print(json.dumps(rows))

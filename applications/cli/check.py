@@ -2,6 +2,7 @@
 
 import argparse
 
+from applications.cli._quiet import start_tensorflow
 from hub import registry
 
 HELP = "run the hub's contract on a name, a room or everything"
@@ -21,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.name is None) == (args.all is None):
         raise ValueError("Give one NAME, or --all with or without a ROOM.")
     names = [registry.info(args.name).name] if args.name else [e.name for e in registry.list(room=args.all or None)]
+    start_tensorflow()
     from hub import contract
 
     broken = 0

@@ -21,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    result = _app.pipeline(args.app).evaluate(find(args.app, args.run), args.data)
+    folder = find(args.app, args.run)
+    result = _app.pipeline(args.app).evaluate(folder, args.data)
     if args.json:
         print(json.dumps(result))
         return

@@ -5,6 +5,7 @@ import json
 import sys
 
 from applications.cli import _app
+from applications.cli._quiet import start_tensorflow
 from applications.runs import find
 
 HELP = "apply a trained application to images"
@@ -23,8 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    folder = find(args.app, args.run)
+    start_tensorflow()
     failed = 0
-    for row in _app.predictor(args.app).predict(find(args.app, args.run), args):
+    for row in _app.predictor(args.app).predict(folder, args):
         failed += "error" in row
         if args.json:
             print(json.dumps(row))

@@ -14,13 +14,16 @@ import dataclasses
 from dataclasses import dataclass
 
 from applications.training import TrainConfig, option
+from hub import registry
 
 
 @dataclass(frozen=True)
 class Config(TrainConfig):
     """One run. SVHN's own protocol: 64x64 crops of the number's box grown by 30 %, 54x54 of it seen at a time."""
 
-    model: str = option("wrn_tiny", "`multi_digit` (the paper's network) or any image model of the hub as backbone")
+    model: str = option(
+        "plain12_small", "`multi_digit` (the paper's network) or any image model of the hub as backbone"
+    )
     epochs: int = option(12, "passes over the training data")
     batch_size: int = option(64, "images per step")
     learning_rate: float = option(2e-3, "peak of the schedule: warm-up, then cosine to zero")
@@ -29,6 +32,9 @@ class Config(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        entry = registry.info(self.model)
+        if entry.room != "models":
+            raise ValueError(f"model must be an image model of the hub. Received: {entry.name!r}, of {entry.room}.")
         if self.sample_images < 100:
             raise ValueError(f"sample_images must be at least 100. Received: sample_images={self.sample_images}.")
 

@@ -24,8 +24,6 @@ def build(name: str, crop: bool = False, decode: bool = False) -> Any:
     from hub.layers.sequence_decoder import SequenceDecoder
 
     entry = registry.info(name)
-    if entry.room != "models":
-        raise ValueError(f"--model needs an image model of the hub. Received: {entry.name!r}, one of the {entry.room}.")
     side = CROP if crop else VIEW
     image = x = keras.Input((side, side, 3), name="image")
     if crop:
@@ -40,11 +38,11 @@ def build(name: str, crop: bool = False, decode: bool = False) -> Any:
         x = keras.layers.Conv2D(NECK, 1, use_bias=False, name="neck")(x)
         x = keras.layers.BatchNormalization(momentum=0.9, name="neck_norm")(x)
         x = keras.layers.ReLU(name="features")(x)
-        x = keras.layers.Dropout(0.2, name="dropout")(keras.layers.Flatten(name="flatten")(x))
+        x = keras.layers.Dropout(0.1, name="dropout")(keras.layers.Flatten(name="flatten")(x))
         x = keras.layers.Dense(MAX_LENGTH + 2 + MAX_LENGTH * SYMBOLS, dtype="float32", name="logits")(x)
     if decode:
         x = SequenceDecoder(MAX_LENGTH, SYMBOLS, dtype="float32", name="decode")(x)
     return keras.Model(image, x, name="street_number")
 
 
-NECK = 32  # channels that the heads read; positions are kept, for the heads differ by position
+NECK = 24  # channels that the heads read; positions are kept, for the heads differ by position

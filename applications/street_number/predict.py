@@ -9,7 +9,7 @@ from applications.runs import read_json
 from applications.street_number.config import CROP
 from applications.street_number.evaluate import TOO_LONG, read, text
 
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

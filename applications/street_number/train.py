@@ -25,9 +25,7 @@ def train(
     network = models.build(config.model)
     steps = max(1, len(data.images) // config.batch_size)
     network.compile(
-        optimizer=keras.optimizers.AdamW(
-            schedule(config, steps), weight_decay=config.weight_decay, beta_2=0.99, global_clipnorm=5.0
-        ),
+        optimizer=keras.optimizers.AdamW(schedule(config, steps), weight_decay=config.weight_decay, beta_2=0.99),
         loss=MultiDigitLoss(),
         metrics=[SequenceAccuracy(name="sequence_accuracy")],
         jit_compile=config.jit,

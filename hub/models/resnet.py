@@ -73,8 +73,8 @@ cifar |= {"input_shape": (32, 32, 3), "num_classes": 10}
 plain = {**cifar, "shortcut": None}
 small = {
     "block": basic,
-    "depths": (1, 1, 1),
-    "width": 28,
+    "depths": (2, 2, 1),
+    "width": 24,
     "stem": "small",
     "input_shape": (54, 54, 3),
     "num_classes": 10,
@@ -120,8 +120,8 @@ small = {
 @register("plain32_cifar", **plain, depths=(5, 5, 5), params=464_154, gmacs=0.0689)
 @register("plain44_cifar", **plain, depths=(7, 7, 7), params=658_586)
 @register("plain56_cifar", **plain, depths=(9, 9, 9), params=853_018, gmacs=0.1255)
-@register("resnet8_small", **small)
-@register("plain8_small", **small, shortcut=None)
+@register("resnet12_small", **small)
+@register("plain12_small", **small, shortcut=None)
 def resnet(
     block: Callable,
     depths: tuple[int, ...],

@@ -14,6 +14,7 @@ import pathlib
 import pickle
 import stat
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -216,7 +217,7 @@ def compile_config(**entries) -> Callable[[pathlib.Path], pathlib.Path]:
     return write
 
 
-def foreign_package(package: str) -> Callable[[pathlib.Path], pathlib.Path]:
+def foreign_package(package: str, registered: str | None) -> Callable[[pathlib.Path], pathlib.Path]:
     """A class from a module that lies on the path, whose import creates the canary."""
 
     def write(folder):
@@ -224,7 +225,7 @@ def foreign_package(package: str) -> Callable[[pathlib.Path], pathlib.Path]:
         sys.modules.pop(package, None)
         folder.joinpath(f"{package}.py").write_text(f"open({str(canary(path))!r}, 'w').close()\nclass Evil: pass\n")
         config = sound()
-        config["config"]["layers"][1].update(reference(package, "Evil", {}, f"{package}>Evil"))
+        config["config"]["layers"][1].update(reference(package, "Evil", {}, registered))
         return archive(path, config)
 
     return write
@@ -277,11 +278,19 @@ def symlink(folder):
 
 
 def two_configs(folder):
-    """A reader that takes the first and one that takes the last see different models."""
-    path = folder / "m.keras"
-    archive(path, sound())
-    with zipfile.ZipFile(path, "a") as file:
-        file.writestr("config.json", json.dumps({**sound(), "config": lambda_layer(path)}))
+    """A reader that takes the last member of a name sees a sound model, one that takes the first does not."""
+    hostile = sound()
+    hostile["config"]["layers"].append(lambda_layer(folder / "m.keras"))
+    archive(folder / "m.keras", hostile)
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(folder / "m.keras", "a") as file:
+        file.writestr("config.json", json.dumps(sound()))
+    return folder / "m.keras"
+
+
+def lzma(folder):
+    path = archive(folder / "m.keras", sound())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as file:
+        file.writestr("assets/a", "a")
     return path
 
 
@@ -343,6 +352,11 @@ def shape_bomb(file, folder):
 
 def python_objects(file, folder):
     file.create_dataset("layers/dense/vars/9", data=["text"], dtype=h5py.string_dtype())
+
+
+def ring(file, folder):
+    """Harmless, but a walk that follows it never ends."""
+    file["layers/dense/ring"] = file["layers"]
 
 
 def sees_sevens(path):
@@ -518,12 +532,18 @@ def save_checkpoint(path):
 
 
 def posing_as_saver(folder):
-    """The signature writes a checkpoint where it likes, and the file says that the signature is its saver."""
+    """The signature writes a checkpoint where it likes, and the file says that the signature is its only saver."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = saved_model(save_checkpoint)(folder)
     graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     meta = graph.meta_graphs[0]
+    real = {meta.saver_def.save_tensor_name.partition(":")[0], meta.saver_def.restore_op_name}
+    functions = {n.attr["f"].func.name for n in meta.graph_def.node if n.name in real}
+    for field, gone in ((meta.graph_def.node, real), (meta.graph_def.library.function, functions)):
+        kept = [f for f in field if (f.signature.name if gone is functions else f.name) not in gone]
+        del field[:]
+        field.extend(kept)
     name = next(n.name for n in meta.graph_def.node if "signature_wrapper" in n.attr["f"].func.name)
     meta.saver_def.save_tensor_name = f"{name}:0"
     (path / "saved_model.pb").write_bytes(graph.SerializeToString())
@@ -586,14 +606,16 @@ CASES = [
     Case("cve_2025_9905_renamed", h5_named_keras),
     Case("cve_2025_9906", extra_layer(unlock_then_lambda)),
     Case("cve_2025_9906_alone", in_dense(activation=UNLOCK)),
+    Case("keras_class_of_no_network", spoofed("keras.layers", "InputSpec", None, {"ndim": 4})),
     Case("load_model_in_config", spoofed("keras.models", "function", None, "load_model")),
     Case("deserialize_as_activation", in_dense(activation=reference("keras.activations", "function", "deserialize"))),
     Case("torch_module", spoofed("keras.layers", "TorchModuleWrapper", None, {"module": "x"})),
     Case("saved_model_layer", spoofed("keras.layers", "TFSMLayer", None, {"filepath": "/tmp"})),
     Case("typespec", in_dense(dtype=TYPESPEC)),
     Case("vocabulary_file", vocabulary, reads_secret),
-    Case("foreign_module", foreign_package("innocent_layers"), importing(import_named)),
-    Case("posing_as_keras_hub", foreign_package("keras_hub"), importing(keras_safely)),
+    Case("foreign_module", foreign_package("innocent_layers", "innocent>Evil"), importing(import_named)),
+    Case("foreign_module_unregistered", foreign_package("innocent_layers", None), importing(import_named)),
+    Case("posing_as_keras_hub", foreign_package("keras_hub", "keras_hub>Evil"), importing(keras_safely)),
     Case("optimizer_elsewhere", compile_config(optimizer=reference("subprocess", "Popen", {"args": ["true"]}))),
     Case("metric_elsewhere", compile_config(metrics=[[SYSTEM]])),
     Case("spoofed_module", spoofed("os", "system", "hub>Maxout")),
@@ -603,6 +625,7 @@ CASES = [
     Case("unregistered_hub_name", spoofed("hub.layers.maxout", "functools", "hub>functools")),
     Case("foreign_name_in_hub_file", spoofed("hub.layers.maxout", "Maxout", "evil>Maxout")),
     Case("builtin_registered_elsewhere", spoofed("keras.layers", "Dense", "evil>Dense")),
+    Case("builtin_registered_as_another", spoofed("keras.layers", "Dense", "Evil")),
     Case("keras_plus_newline", spoofed("keras.layers\n", "Dense", None)),
     Case("name_is_no_text", spoofed("keras.layers", ["Dense"], None)),
     Case("zip_slip", members(UPcanary="x")),
@@ -611,6 +634,7 @@ CASES = [
     Case("zip_symlink", symlink),
     Case("zip_two_configs", two_configs),
     Case("zip_bomb", bomb),
+    Case("zip_lzma", lzma),
     Case("json_depth", deep),
     Case("h5_external_link", weights(external_link), sees_sevens),
     Case("h5_external_storage", weights(external_storage), sees_sevens),

@@ -1,15 +1,32 @@
 """`hub.load` refuses every file of the corpus, in one sentence, before its payload runs."""
 
+import io
 import re
 import sys
+import zipfile
 
 import corpus
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import hub
 
+REASONS = {  # the refusals that a person may have to act on
+    "lambda": r"a Lambda layer, which brings its own code; pass safe_mode=False only",
+    "lambda_bytecode_as_loss": r"a lambda, Python code that loading would run; pass safe_mode=False only",
+    "vocabulary_file": r"StringLookup layer reads the file '.*secret'",
+    "foreign_module": r"from 'innocent_layers', which is not the hub's\.$",
+    "unregistered_hub_name": r"this version of the hub has no 'hub>functools'\.$",
+    "cve_2025_1550_layer": r"calls os\.system",
+    "cve_2025_9905": r"convert it to \.keras",
+    "pickle_m.pt": r"hub\.load\(NAME, weights=PATH\)",
+    "zip_bomb": r"would unfold to 104,\d+,\d+\.$",
+    "zip_two_configs": r"'config\.json' twice",
+    "h5_external_link": r"'/layers/dense/vars/0' to another place",
+    "saved_model_writes": r"holds WriteFile, .*safe_mode=False",
+}
 LIVE = [case for case in corpus.CASES if case.unsafe]
 
 
@@ -30,7 +47,7 @@ def test_refused(case, tmp_path, monkeypatch):
         hub.load(path)
     message = str(refusal.value)
     assert not reached, "it was for Keras or TensorFlow to refuse the file"
-    assert one_sentence(message)
+    assert one_sentence(message) and re.search(REASONS.get(case.name, ""), message)
     assert set(tmp_path.rglob("*")) == before, "loading created a file"
     assert not corpus.canary(path).exists()
     assert not {"innocent_layers", "keras_hub"} & (set(sys.modules) - imported)
@@ -56,7 +73,7 @@ def test_the_user_may_say_otherwise(tmp_path):
         (tmp_path / folder).mkdir()
         path = write(tmp_path / folder)
         model = hub.load(path, safe_mode=False)
-        assert model.predict(corpus.np.ones((1, 5, 4) if folder == "a" else (1, 4)), verbose=0) is not None
+        assert model.predict(np.ones((1, 5, 4) if folder == "a" else (1, 4)), verbose=0) is not None
         assert corpus.canary(path).exists()
 
 
@@ -76,3 +93,27 @@ def test_the_bomb_costs_nothing(tmp_path):
         hub.load(path)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
+
+
+def test_a_ring_of_links_ends(tmp_path):
+    assert hub.load(corpus.weights(corpus.ring)(tmp_path)).count_params() == 15
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
+def test_noise_is_one_sentence_or_a_model(member, tmp_path):
+    """Bytes at random places, under a checksum that fits them."""
+    with zipfile.ZipFile(io.BytesIO(corpus.template())) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(60):
+        noisy = np.frombuffer(members[member], "uint8").copy()
+        noisy[rng.integers(0, min(len(noisy), 4096), 8)] = rng.integers(0, 256, 8)
+        with zipfile.ZipFile(tmp_path / "m.keras", "w") as file:
+            for name, content in members.items():
+                file.writestr(name, noisy.tobytes() if name == member else content)
+        try:
+            hub.load(tmp_path / "m.keras")
+        except ValueError as error:
+            assert one_sentence(str(error))
+            refused += 1
+    assert refused > 10
