@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import signal
 
+from applications.cli._quiet import start_tensorflow
 from hub.serving.layout import scan
 
 HELP = "serve SavedModels over REST and gRPC with TensorFlow Serving's contract"
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     scan(pathlib.Path(args.folder))  # refuses a wrong folder before TensorFlow takes its seconds to load
+    start_tensorflow()
     from hub.serving.repository import Repository
     from hub.serving.server import Server
 
