@@ -26,7 +26,7 @@ class Config(TrainConfig):
     )
     epochs: int = option(12, "passes over the training data")
     batch_size: int = option(64, "images per step")
-    learning_rate: float = option(2e-3, "peak of the schedule: warm-up, then cosine to zero")
+    learning_rate: float = option(3e-3, "peak of the schedule: warm-up, then cosine to zero")
     weight_decay: float = option(0.02, "of AdamW")
     sample_images: int = option(12_000, "training images of the synthetic sample; ignored with --data")
 
