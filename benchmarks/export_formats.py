@@ -59,9 +59,8 @@ if __name__ == "__main__":
     for name, split in dataset.test_splits(source).items():
         expected = keras_answers(folder, split.images)
         few = {key: value[:200] for key, value in expected.items()}
-        print(
-            f"{name}: Keras {right(few, split.targets[:200]):.4f} on 200, {right(expected, split.targets):.4f} on {len(split.images):,}"
-        )
+        whole = right(expected, split.targets)
+        print(f"{name}: Keras {right(few, split.targets[:200]):.4f} on 200, {whole:.4f} on {len(split.images):,}")
         for kind in FORMATS:
             got = answers(folder, kind, split.images)
             part = {key: value[:200] for key, value in got.items()}

@@ -32,10 +32,12 @@ def place(tmp_path_factory):
     (folder / "model.pkl").write_bytes(b"\x80\x04.")
     (folder / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with zipfile.ZipFile(folder / "lambda.keras", "w") as file:
-        layer = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None,
-                 "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {"code": "4w"}}}}  # fmt: skip
-        file.writestr("config.json", json.dumps({"module": "keras", "class_name": "Sequential", "registered_name": None,
-                                                 "config": {"name": "s", "layers": [layer]}}))  # fmt: skip
+        function = {"class_name": "__lambda__", "config": {"code": "4w"}}
+        layer = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
+        layer["config"] = {"name": "l", "function": function}
+        config = {"module": "keras", "class_name": "Sequential", "registered_name": None}
+        config["config"] = {"name": "s", "layers": [layer]}
+        file.writestr("config.json", json.dumps(config))
         file.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
         file.writestr("model.weights.h5", b"")
     for name in ("empty", "svhn", "svhn/train", "svhn/test", "no_model/thing/1"):

@@ -15,7 +15,7 @@ import numpy as np
 from applications import training
 from applications.street_number import dataset
 from applications.street_number.config import Config
-from applications.street_number.train import centres, schedule, views
+from applications.street_number.train import schedule, views
 
 FILTERS = (16, 24, 32, 48, 48, 64)
 
@@ -62,9 +62,8 @@ if __name__ == "__main__":
     }
     numbers, counts = np.unique(parts["train"].targets, axis=0, return_counts=True)
     guess = (parts["test"].targets == numbers[counts.argmax()]).all(1).mean()
-    print(
-        f"synthetic sample, {len(parts['train'].images):,} images x {args.epochs} epochs; most frequent number: {guess:.4f}"
-    )
+    images = len(parts["train"].images)
+    print(f"synthetic sample, {images:,} images x {args.epochs} epochs; the most frequent number reads {guess:.4f}")
     for depth in (2, 4, 6):
         rights = []
         for seed in range(args.seeds):

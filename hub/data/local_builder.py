@@ -1,9 +1,11 @@
 """tfds builders over a folder that the user has: nothing is downloaded, and a changed folder is noticed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -66,7 +68,8 @@ class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         config = download_config or tfds.download.DownloadConfig()
         folder = config.manual_dir or self.manual_dir
         config = dataclasses.replace(config, manual_dir=folder, try_download_gcs=False)
-        super().download_and_prepare(download_dir=download_dir, download_config=config, **kwargs)
+        with contextlib.redirect_stdout(sys.stderr):  # a program's stdout is its answer
+            super().download_and_prepare(download_dir=download_dir, download_config=config, **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _LocalInfo(

@@ -12,7 +12,7 @@ Checked: folders of both layouts, read back example by example (tests/test_svhn.
 import io
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -156,3 +156,23 @@ def _png(folder: pathlib.Path, name: str) -> bytes:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is cut short or damaged ({len(data):,} bytes); unpack the archive again.") from error
     return data
+
+
+def contract_example(make: Callable) -> None:
+    """Pixels and labels written in either layout come back unchanged."""
+    import tempfile
+    from types import SimpleNamespace
+
+    import scipy.io
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = [SimpleNamespace(image=image, boxes=np.array([[4, 5, 8, 20]]), labels=(0,)) for image in images]
+        digit_struct.write_format1(pathlib.Path(folder, "train"), scenes)
+        y = np.full((len(images), 1), 10, "uint8")  # the label of the digit 0
+        scipy.io.savemat(pathlib.Path(folder, "train_32x32.mat"), {"X": images.transpose(1, 2, 3, 0), "y": y})
+        builder = make(manual_dir=folder, data_dir=pathlib.Path(folder, "prepared"))
+        builder.download_and_prepare()
+        examples = list(builder.as_dataset(split="train").as_numpy_iterator())
+    assert np.array_equal([example["image"] for example in examples], images)
+    assert all(np.all(example.get("labels", example.get("label")) == 0) for example in examples)
