@@ -46,14 +46,13 @@ class TrainConfig:
 
 
 def start(config: TrainConfig) -> str:
-    """Seed everything, set the precision, let a GPU's memory grow; returns the device's name.
+    """Set the precision, let a GPU's memory grow, make a CPU's sums repeatable; returns the device's name.
 
-    Call it before building the model.
+    Call it before TensorFlow computes anything.
     """
     import keras
     import tensorflow as tf
 
-    keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -142,6 +141,8 @@ class State:
         """Load the last whole epoch; returns the number of epochs done."""
         import numpy as np
 
+        if not (self.folder / "config.json").exists():  # killed before training began
+            return self.begin(config)
         was = json.loads((self.folder / "config.json").read_text())
         now = json.loads(json.dumps(dataclasses.asdict(config)))
         other = [f"{key}={was.get(key)!r}" for key in now if was.get(key) != now[key]]

@@ -22,6 +22,7 @@ def train(
     from hub.losses.multi_digit import MultiDigitLoss
     from hub.metrics.sequence_accuracy import SequenceAccuracy
 
+    keras.utils.set_random_seed(config.seed)  # here, for reading the data may draw from the same generators
     network = models.build(config.model)
     steps = max(1, len(data.images) // config.batch_size)
     network.compile(

@@ -29,7 +29,7 @@ def train(depth: int, seed: int, parts: dict, epochs: int) -> tuple[int, np.ndar
     from hub.losses.multi_digit import MultiDigitLoss
 
     config = Config(epochs=epochs, seed=seed, learning_rate=1e-3)
-    training.start(config)
+    keras.utils.set_random_seed(seed)
     image = keras.Input((54, 54, 3), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
     x = keras.layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False)(x)
@@ -55,6 +55,7 @@ if __name__ == "__main__":
 
     from hub.evaluation.bootstrap import bootstrap_interval
 
+    training.start(Config())
     source = dataset.prepare(None, Config(sample_images=args.images))
     parts = {
         **dataset.training_splits(source, Config(sample_images=args.images)),
