@@ -1,7 +1,6 @@
 """A run that is killed and resumed ends in the weights of an uninterrupted one."""
 
 import hashlib
-import os
 import pathlib
 import signal
 import subprocess
@@ -28,11 +27,10 @@ def finished(out, data, *more):
     return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
-def killed(out, data, epochs, delay, *more):
-    """Start the run and `kill -9` it `delay` seconds after `epochs` epochs are on disk."""
-    process = subprocess.Popen(
-        [*COMMAND, "--data", data, "--out", out, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT
-    )
+def killed(out, data, epochs, delay, *more, by=signal.SIGKILL):
+    """Start the run and kill it `delay` seconds after `epochs` epochs are on disk; returns status and stderr."""
+    command = [*COMMAND, "--data", data, "--out", out, *more]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     history = pathlib.Path(out, "street_number", "unfinished-1", "history.json")
     end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:
@@ -43,8 +41,9 @@ def killed(out, data, epochs, delay, *more):
         time.sleep(0.05)
     time.sleep(delay)
     assert process.poll() is None, "the run ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send_signal(by)
+    _, said = process.communicate()
+    return process.returncode, said
 
 
 def _epochs(history):
@@ -71,3 +70,10 @@ def test_resume_refuses_another_configuration(street_folder, tmp_path, hub_comma
     done = hub_command("train", "street_number", *flags, "--data", street_folder, "--out", tmp_path, "--resume")
     assert done.returncode == 2
     assert "seed=3" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_best_epoch_and_says_how_to_go_on(street_folder, tmp_path):
+    status, said = killed(tmp_path, street_folder, 1, 0.2, by=signal.SIGINT)
+    assert status == 130 and "--resume" in said and "Traceback" not in said
+    assert (tmp_path / "street_number" / "unfinished-1" / "best.npz").is_file()

@@ -68,12 +68,21 @@ def _scenes(scene: Callable[..., Any], count: int, seed: int, name: str) -> Iter
     """Scenes of a generator, drawn by all cores; scene `i` depends on `seed` and `i` alone."""
     import multiprocessing
 
-    import cv2
     from tqdm.auto import tqdm
 
     work = functools.partial(scene, seed=seed)
-    with multiprocessing.get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(initializer=_worker) as pool:
         yield from tqdm(pool.imap(work, range(count), chunksize=100), name, count, unit=" images", leave=False)
+
+
+def _worker() -> None:
+    """One thread per process; Ctrl-C is the parent's business."""
+    import signal
+
+    import cv2
+
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def training_splits(folder: pathlib.Path, config: Config) -> dict[str, Split]:

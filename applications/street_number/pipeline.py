@@ -47,7 +47,7 @@ def train(config: Config, data: str | None, out: pathlib.Path, resume: bool) -> 
     np.save(work / REPRESENTATIVE, parts["train"].images[:300])
     about = {
         "application": "street_number",
-        "data": data,
+        "data": data and str(source.resolve()),
         "command": shlex.join(["hub", *sys.argv[1:]]),
         "device": device,
         "threshold": protocol.choose_threshold(model, parts["validation"]),
