@@ -203,7 +203,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match=r"Received: stem='small'"):
-        registry.build("resnet_tiny", stem="small")
+    with pytest.raises(ValueError, match=r"Received: stem='huge'"):
+        registry.build("resnet_tiny", stem="huge")
     with pytest.raises(ValueError, match=r"6n \+ 4 .* Received: depth=18"):
         registry.build("wrn_tiny", depth=18)

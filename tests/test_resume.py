@@ -30,7 +30,14 @@ def finished(out, data, *more):
 def killed(out, data, epochs, delay, *more, by=signal.SIGKILL):
     """Start the run and kill it `delay` seconds after `epochs` epochs are on disk; returns status and stderr."""
     command = [*COMMAND, "--data", data, "--out", out, *more]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell's children ignore Ctrl-C
+    )
     history = pathlib.Path(out, "street_number", "unfinished-1", "history.json")
     end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:

@@ -44,7 +44,7 @@ def server():
     line = process.stdout.readline()
     rest, rpc = re.search(r"(http://\S+)/v1/models and gRPC (\S+)", line).groups()
     yield rest, rpc
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
 
 
