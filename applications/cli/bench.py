@@ -35,9 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(rows))
         return
-    print(
-        f"{entry.name}, batch {args.batch_size}: milliseconds per image, ratio to Keras's `predict`, difference over scale"
-    )
+    print(f"{entry.name}, batch {args.batch_size}: ms per image, ratio to Keras's `predict`, difference over scale")
     for row in rows:
         difference = "" if row["max_difference"] is None else f"{row['max_difference']:.1e}"
         print(f"{row['runtime']:<16}{row['ms_per_image']:9.2f}{row['ratio']:8.2f}  {difference}")
