@@ -1,14 +1,20 @@
 """Published weights: fetched by a pinned digest, read without executing anything, copied by a table of names.
 
 A family takes part by a module-level table `TORCH_NAMES` beside its factory: pairs (pattern of our layer names,
-replacement that gives the module's name in torchvision or timm). Everything else follows from the layers.
+replacement that gives the module's name in torchvision or timm); where the names depend on more than the layer's, it is
+a function of the model and the checkpoint's tensors that returns such pairs. `TORCH_IGNORED` may list patterns of
+tensors that a model can do without: auxiliary heads, and the layers of a head below `logits`. Everything else follows
+from the layers.
 """
 
 import hashlib
+import http.client
 import json
 import math
 import os
 import re
+import urllib.parse
+import urllib.request
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,10 +56,14 @@ def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, n
             raise ValueError(f"{entry.name} takes weights={published} or the path of a file. Received: {str(path)!r}.")
     if path.name.endswith(".weights.h5"):
         return _load_own(model, path)
-    names = getattr(registry.module(entry), "TORCH_NAMES", None)
+    family = registry.module(entry)
+    names = getattr(family, "TORCH_NAMES", None)
     if names is None:
         raise ValueError(f"{entry.name} only loads .weights.h5 files that it saved. Received: {str(path)!r}.")
-    return load_into(model, checkpoint_files.read(path), names, new_head=num_classes_given)
+    tensors = checkpoint_files.read(path)
+    names = names(model, tensors) if callable(names) else names
+    ignored = getattr(family, "TORCH_IGNORED", ())
+    return load_into(model, tensors, names, ignored=ignored, new_head=num_classes_given)
 
 
 def load_into(
@@ -61,35 +71,44 @@ def load_into(
     tensors: dict[str, "np.ndarray"],
     names: tuple[tuple[str, str], ...],
     *,
+    ignored: tuple[str, ...] = (),
     new_head: bool = False,
 ) -> None:
     """Copy `tensors`, named and laid out as PyTorch does, into the layers of `model`: all of them, or none.
 
-    Kernels are transposed; a model of gray images takes the sum of a kernel's three colours. With `new_head`, a layer
-    `logits` that the checkpoint lacks or has for other classes keeps its values; a model without head ignores it.
+    Kernels are transposed; a model of gray images takes the sum of a kernel's three colours. The head is the layer
+    `logits` and whatever has tensors that match a pattern of `ignored`: tensors of it that `model` lacks are passed
+    over; with `new_head`, its layers keep their values from the first on that does not fit.
 
     Raises:
         ValueError: tensors are missing, left over, or of another shape; one sentence with the first of each kind.
     """
+    producers = {id(layer.output): layer for layer in model.layers if hasattr(layer, "output")}
     wanted = {
         f"{_torch_name(layer.name, names)}.{TORCH_LEAVES[variable.name]}": (layer, variable)
         for layer in model.layers
         for variable in layer.weights
     }
-    values = {k: _keras_layout(layer, tensors[k], v.shape) for k, (layer, v) in wanted.items() if k in tensors}
+    values = {
+        key: _keras_layout(layer, tensors[key], variable.shape, producers)
+        for key, (layer, variable) in wanted.items()
+        if key in tensors
+    }
 
     def fits(key: str) -> bool:
         return key in values and values[key].shape == tuple(wanted[key][1].shape)
 
-    head = _torch_name("logits", names) + "."
-    heads = [key for key in wanted if key.startswith(head)]
+    head = "|".join([re.escape(_torch_name("logits", names)) + r"\..*", *ignored])
+    heads = [key for key in wanted if re.fullmatch(head, key)]
     if new_head and not all(map(fits, heads)):
+        layers = [wanted[key][0] for key in heads]
+        new = layers[layers.index(wanted[next(key for key in heads if not fits(key))][0]) :]
         warnings.warn(f"The head of {model.name} is not the checkpoint's: it keeps its own values.", stacklevel=3)
-        wanted = {key: place for key, place in wanted.items() if key not in heads}
+        wanted = {key: place for key, place in wanted.items() if place[0] not in new}
     misfits = [key for key in wanted if key in values and not fits(key)]
     faults = {
         "missing": [key for key in wanted if key not in values],
-        "unexpected": [k for k in tensors if k not in wanted and not k.startswith(head) and not k.endswith(COUNTER)],
+        "unexpected": [k for k in tensors if not (k in wanted or re.fullmatch(head, k) or k.endswith(COUNTER))],
         "of another shape": [f"{key}: {values[key].shape} for {tuple(wanted[key][1].shape)}" for key in misfits],
     }
     if any(faults.values()):
@@ -111,18 +130,42 @@ def _torch_name(layer: str, names: tuple[tuple[str, str], ...]) -> str:
     raise ValueError(f"The family's TORCH_NAMES has no row for the layer {layer!r}.")
 
 
-def _keras_layout(layer: Any, array: "np.ndarray", shape: tuple[int, ...]) -> "np.ndarray":
-    """PyTorch's [out, in, *kernel] as Keras's [*kernel, in, out]; other tensors as they are."""
+def _keras_layout(layer: Any, array: "np.ndarray", shape: tuple[int, ...], producers: dict[int, Any]) -> "np.ndarray":
+    """PyTorch's [out, in, *kernel] as Keras's [*kernel, in, out]; other tensors as they are.
+
+    A dense kernel over a flattened map is ordered [in, *map] there and [*map, in] here; a convolution that covers its
+    whole map and a dense layer are read for one another.
+    """
     if array.ndim < 2:
         return array
     if "Depthwise" in type(layer).__name__ and array.size == math.prod(shape):
         # [channels * multiplier, 1, *kernel] to [*kernel, channels, multiplier]
         array = array.reshape(-1, shape[-1], *array.shape[2:])
         return array.transpose(*range(2, array.ndim), 0, 1)
+    flattened = _flattened(layer, producers) if len(shape) == 2 else None
+    source = flattened or shape[:-1]  # what one output sees: [*map, in]
+    reordered = (flattened or array.ndim != len(shape)) and array.size == len(array) * math.prod(source)
+    if reordered:
+        array = array.reshape(len(array), source[-1], *source[:-1])
     array = array.transpose(*range(2, array.ndim), 1, 0)
-    if array.ndim == 4 and array.shape[2] == 3 and shape[2] == 1:
+    if reordered:
+        return array.reshape(*shape[:-1], -1)
+    if array.ndim == len(shape) == 4 and array.shape[2] == 3 and shape[2] == 1:
         return array.sum(axis=2, keepdims=True)  # a gray image is the same in all three colours
     return array
+
+
+def _flattened(layer: Any, producers: dict[int, Any]) -> tuple[int, ...] | None:
+    """Shape [*map, channels] of what a Flatten turned into the input of `layer`, if one did."""
+    from keras import layers
+
+    def before(layer: Any) -> Any:  # a layer outside a functional graph has no input to tell
+        return producers.get(id(getattr(layer, "input", None)))
+
+    producer = before(layer)
+    while isinstance(producer, layers.Dropout | layers.Activation | layers.ReLU):
+        producer = before(producer)
+    return producer.input.shape[1:] if isinstance(producer, layers.Flatten) else None
 
 
 def _load_own(model: "keras.Model", path: Path) -> None:
@@ -139,8 +182,12 @@ def _load_own(model: "keras.Model", path: Path) -> None:
 
 
 def fetch(published: dict[str, str]) -> Path:
-    """The file that `published` (`repo`, `file`, and where known `revision` and `sha256`) describes, from the cache or
-    from huggingface.co; its digest is checked at every use.
+    """The file that `published` describes, from the cache or from where it was published; its digest is checked at
+    every use.
+
+    Args:
+        published: `repo`, `file` and where known `revision` and `sha256` of a file on huggingface.co; or `url` and
+            `sha256`, of which the first 8 digits, as in many file names, are enough.
 
     What an entry leaves open, its first download pins: revision and digest are the server's word then, the file is
     checked against it, and both are recorded. Later uses cannot differ from the first, but the first is trusted.
@@ -149,6 +196,10 @@ def fetch(published: dict[str, str]) -> Path:
         ConnectionError: neither cached nor reachable.
         ValueError: the file is not the one that was published; it is deleted.
     """
+    return _fetch_url(published) if "url" in published else _fetch_hub(published)
+
+
+def _fetch_hub(published: dict[str, str]) -> Path:
     import huggingface_hub as hf
 
     repo, file = published["repo"], published["file"]
@@ -164,22 +215,76 @@ def fetch(published: dict[str, str]) -> Path:
             pin = {"sha256": facts.etag, **pin, "revision": facts.commit_hash}
             path = hf.hf_hub_download(repo, file, cache_dir=folder, revision=pin["revision"])
         except Exception as error:  # the client's transport errors share no base class
-            raise ConnectionError(
-                f"{file} of huggingface.co/{repo} is not in the cache {folder} and could not be fetched "
-                f"({type(error).__name__}): go online once, or pass weights=PATH to a copy of that file."
-            ) from error
+            raise _unreachable(f"{file} of huggingface.co/{repo}", error) from error
     path = Path(path)
+    _check(path, f"{file} of {repo}", pin["sha256"])
+    if outdated or not recorded:
+        _write_record(record, {key: pin[key] for key in ("revision", "sha256") if key in pin})
+    return path
+
+
+def _fetch_url(published: dict[str, str]) -> Path:
+    url, digits = published["url"], published.get("sha256", "")
+    if not re.fullmatch(r"[0-9a-f]{8,64}", digits):
+        raise ValueError(f"A url needs the first 8 or more hexadecimal digits of its sha256. Received: {published}.")
+    address = urllib.parse.urlsplit(url)
+    path = cache.folder("weights", f"{address.netloc}{address.path}".replace("/", "--").replace(":", "-"))
+    record = path.with_name(f"{path.name}.json")
+    recorded = _recorded(record).get("sha256", "")
+    outdated = not recorded.startswith(digits)
+    if outdated or not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            _download(url, aside)
+            recorded = _check(aside, url, digits if outdated else recorded)
+            aside.replace(path)
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(url, error) from error
+        finally:
+            aside.unlink(missing_ok=True)
+        _write_record(record, {"sha256": recorded})
+    else:
+        _check(path, url, recorded)
+    return path
+
+
+def _download(url: str, path: Path) -> None:
+    """Write what `url` holds to `path`, with a bar that HF_HUB_DISABLE_PROGRESS_BARS silences."""
+    from huggingface_hub.utils import tqdm
+
+    with urllib.request.urlopen(url, timeout=30) as response, path.open("wb") as file:
+        size = int(response.headers.get("Content-Length", 0)) or None
+        with tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
+            while part := response.read(2**20):
+                file.write(part)
+                bar.update(len(part))
+        if size and file.tell() < size:
+            raise http.client.IncompleteRead(b"", size - file.tell())
+
+
+def _check(path: Path, called: str, digits: str) -> str:
+    """The sha256 of `path`, which begins with `digits`; otherwise the file is deleted."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != pin["sha256"]:
+    if not digest.startswith(digits):
         for broken in (path.resolve(), path):
             broken.unlink(missing_ok=True)
-        raise ValueError(f"{file} of {repo} has sha256 {digest} instead of {pin['sha256']} and was deleted: try again.")
-    if outdated or not recorded:
-        aside = record.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps({key: pin[key] for key in ("revision", "sha256") if key in pin}))
-        aside.replace(record)
-    return path
+        raise ValueError(f"{called} has sha256 {digest} instead of {digits} and was deleted: try again.")
+    return digest
+
+
+def _unreachable(called: str, error: Exception) -> ConnectionError:
+    return ConnectionError(
+        f"{called} is not in the cache {cache.folder('weights')} and could not be fetched ({type(error).__name__}): "
+        "go online once, or pass weights=PATH to a copy of that file."
+    )
+
+
+def _write_record(record: Path, pin: dict[str, str]) -> None:
+    aside = record.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(pin))
+    aside.replace(record)
 
 
 def _recorded(record: Path) -> dict[str, str]:

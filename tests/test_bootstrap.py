@@ -53,6 +53,65 @@ def test_chunks_change_nothing_but_memory(monkeypatch):
     )
 
 
+def test_intervals_cover_the_truth_of_patients_with_several_films():
+    """1,000 test sets of about 200 films; a film is right with its patient's own chance, 0.8 in the mean."""
+    rng = np.random.default_rng(6)
+    covered, alone = 0, 0
+    for trial in range(1000):
+        films = rng.integers(1, 6, 67)
+        patient = np.repeat(np.arange(67), films)
+        right = rng.random(patient.size) < rng.beta(1.6, 0.4, 67)[patient]
+        whole = bootstrap_interval(right, groups=patient, resamples=500, seed=trial)
+        single = bootstrap_interval(right, resamples=500, seed=trial)
+        covered += whole.low <= 0.8 <= whole.high
+        alone += single.low <= 0.8 <= single.high
+    assert 0.92 <= covered / 1000 <= 0.97
+    assert alone / 1000 < 0.88
+
+
+def test_groups_agree_with_redraws_in_a_loop():
+    rng = np.random.default_rng(7)
+    patient = np.array(["b", "a", "c", "a", "d", "b", "a", "e"] * 4) + np.repeat(list("wxyz"), 8)
+    values, weights = rng.normal(size=32), rng.random(32)
+    names = sorted(set(patient))
+    means, ratios = [], []
+    for _ in range(4000):
+        rows = [i for k in rng.integers(len(names), size=len(names)) for i in np.flatnonzero(patient == names[k])]
+        means.append(values[rows].mean())
+        ratios.append((values[rows] * weights[rows]).sum() / weights[rows].sum())
+    for slow, fast in (
+        (means, bootstrap_interval(values, groups=patient, resamples=8000)),
+        (means, bootstrap_interval(values, lambda v: v.mean(1), groups=patient, resamples=4000)),
+        (ratios, bootstrap_interval((values * weights, weights), lambda a, b: a.sum(1) / b.sum(1), groups=patient)),
+    ):
+        low, high = np.quantile(slow, (0.025, 0.975))
+        np.testing.assert_allclose(fast[1:], (low, high), atol=0.08 * (high - low))
+
+
+def test_groups_of_one_are_no_groups():
+    values = np.random.default_rng(8).normal(size=50)
+    alone = bootstrap_interval(values, lambda v: np.median(v, axis=1), groups=np.arange(50) * 7)
+    assert alone == bootstrap_interval(values, lambda v: np.median(v, axis=1))
+
+
+def test_one_group_has_no_width():
+    assert bootstrap_interval([0.0, 1.0, 1.0, 1.0], groups=["a"] * 4) == (0.75, 0.75, 0.75)
+
+
+def test_undefined_redraws_are_left_out():
+    """The share among the chosen, of which 1 redraw in 20 has none."""
+    chosen, right = np.array([1, 1, 1] + [0] * 27), np.array([1, 1, 0] + [0] * 27)
+
+    def share(chosen, right):
+        with np.errstate(invalid="ignore"):
+            return (chosen * right).sum(1) / chosen.sum(1)
+
+    value, low, high = bootstrap_interval((chosen, right), share)
+    assert (value, low, high) == (2 / 3, 0, 1)
+    with pytest.raises(ValueError, match=r"defined for the examples as they are\. Received: NaN"):
+        bootstrap_interval((chosen * 0, right), share)
+
+
 def test_level_seed_and_order():
     values = np.random.default_rng(5).random(100)
     wide, narrow = bootstrap_interval(values, level=0.99), bootstrap_interval(values, level=0.8)
@@ -85,6 +144,9 @@ def test_extremes():
         (lambda: bootstrap_interval([1.0, np.nan]), "NaN or infinity"),
         (lambda: bootstrap_interval([1.0], level=95), "between 0 and 1. Received: 95"),
         (lambda: bootstrap_interval([1.0, 2.0], lambda v: v), "one figure per redraw"),
+        (lambda: bootstrap_interval([1.0, 2.0], groups=[1]), r"each of the 2 examples. Received: shape \(1,\)"),
+        (lambda: bootstrap_interval([1.0, 2.0, 3.0], groups=["a", None, None]), "Received: 2 without"),
+        (lambda: bootstrap_interval([1.0, 2.0], groups=[1.0, np.nan]), "Received: 1 without"),
         (lambda: wilson_interval(3, 2), "Received: 3 of 2"),
         (lambda: wilson_interval(0, 0), "Received: 0 of 0"),
         (lambda: wilson_interval(1, 2, level=0), "Received: 0"),

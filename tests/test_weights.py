@@ -438,6 +438,98 @@ def test_depthwise_and_transposed_kernels():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(images)), final, atol=1e-5)
 
 
+FLAT_NAMES = ((r"logits", "head"), (r"(\w+)", r"m.\1"))
+
+
+def flat_model(*between, width=3):
+    """A dense head over a flattened map of 2 rows and 4 channels, with `between` before the first dense layer."""
+    x = inputs = keras.Input((2, width, 4))
+    for layer in (keras.layers.Flatten(), *between, keras.layers.Dense(5, name="fc")):
+        x = layer(x)
+    return keras.Model(inputs, keras.layers.Dense(6, name="logits")(x))
+
+
+def flat_tensors():
+    """What PyTorch keeps of it; the first kernel sees channels first."""
+    shapes = {"m.fc.weight": (5, 24), "m.fc.bias": (5,), "head.weight": (6, 5), "head.bias": (6,)}
+    return {name: RNG.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+
+def flat_answer(tensors, images):
+    """As PyTorch computes it: channels first, flattened row by row."""
+    hidden = images.transpose(0, 3, 1, 2).reshape(len(images), -1) @ tensors["m.fc.weight"].T + tensors["m.fc.bias"]
+    return hidden @ tensors["head.weight"].T + tensors["head.bias"]
+
+
+@pytest.mark.parametrize("between", [(), ("Dropout", "Identity")], ids=["bare", "dropout"])
+def test_the_first_dense_kernel_after_a_flatten_is_reordered(between):
+    made = {"Dropout": keras.layers.Dropout(0.5), "Identity": keras.layers.Activation("linear")}
+    model, tensors = flat_model(*(made[kind] for kind in between)), flat_tensors()
+    weights.load_into(model, tensors, FLAT_NAMES)
+    images = RNG.normal(size=(3, 2, 3, 4)).astype("float32")
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(images)), flat_answer(tensors, images), atol=1e-5)
+    np.testing.assert_array_equal(numbers(model, "logits", "kernel"), tensors["head.weight"].T)  # no flatten before it
+
+
+def test_dense_and_convolutional_kernels_are_read_for_one_another():
+    """The same function three ways: dense over dense, dense over a convolution's kernel, convolution over dense."""
+    tensors, images = flat_tensors(), RNG.normal(size=(3, 2, 3, 4)).astype("float32")
+    expected = flat_answer(tensors, images)
+    as_conv = tensors["m.fc.weight"].reshape(5, 4, 2, 3)
+    pointwise = {**tensors, "m.fc.weight": as_conv, "head.weight": tensors["head.weight"][..., None, None]}
+    dense = flat_model()
+    weights.load_into(dense, pointwise, FLAT_NAMES)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(dense(images)), expected, atol=1e-5)
+    inputs = keras.Input((2, 3, 4))
+    x = keras.layers.Conv2D(5, (2, 3), name="fc")(inputs)
+    conv = keras.Model(inputs, keras.layers.Conv2D(6, 1, name="logits")(x))
+    for given in (tensors, pointwise):
+        weights.load_into(conv, given, FLAT_NAMES)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(conv(images))[:, 0, 0], expected, atol=1e-5)
+
+
+def test_models_that_are_no_graph_are_loaded_too():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.fc = keras.layers.Dense(5, name="fc")
+
+        def call(self, x):
+            return self.fc(x)
+
+    model, tensors = Own(), {name: array for name, array in flat_tensors().items() if "fc" in name}
+    model(np.zeros((1, 24), "float32"))
+    weights.load_into(model, tensors, FLAT_NAMES)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.fc.kernel), tensors["m.fc.weight"].T)
+
+
+def test_a_head_is_new_from_its_first_misfit_on():
+    """`ignored` tells which tensors a model can do without; what comes before the misfit is loaded."""
+    ignored, tensors = (r"m\.fc\..*", r"aux\..*"), {**flat_tensors(), "aux.weight": np.zeros((2, 2))}
+    with pytest.raises(ValueError, match=r"1 unexpected \(aux.weight\)"):
+        weights.load_into(flat_model(), tensors, FLAT_NAMES)
+    model = flat_model()
+    weights.load_into(model, tensors, FLAT_NAMES, ignored=ignored)
+    fits = numbers(model, "fc", "kernel")
+    other = flat_model(width=2)
+    before = other.get_weights()
+    with pytest.raises(
+        ValueError, match=r"1 of another shape \(m.fc.weight: \(24, 5\) for \(16, 5\)\); pass num_classes"
+    ):
+        weights.load_into(other, tensors, FLAT_NAMES, ignored=ignored)
+    with pytest.warns(UserWarning, match="keeps its own values"):
+        weights.load_into(other, tensors, FLAT_NAMES, ignored=ignored, new_head=True)
+    for old, new in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    wider = {**tensors, "head.weight": np.zeros((9, 5)), "head.bias": np.zeros(9)}
+    again = flat_model()
+    before = numbers(again, "logits", "kernel")
+    with pytest.warns(UserWarning, match="keeps its own values"):
+        weights.load_into(again, wider, FLAT_NAMES, ignored=ignored, new_head=True)
+    np.testing.assert_array_equal(numbers(again, "fc", "kernel"), fits)
+    np.testing.assert_array_equal(numbers(again, "logits", "kernel"), before)
+
+
 # From the hub
 
 
@@ -467,6 +559,36 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """A plain web site; `files` maps paths to contents, `cut` bytes of which are lost on the way."""
+
+    files: ClassVar = {}
+    cut: ClassVar = 0
+
+    def do_GET(self):
+        if self.path not in self.files:
+            return self.send_error(404)
+        content = self.files[self.path]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) - self.cut])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site():
+    """Address of a local web site that serves `Site.files`."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Site.files, Site.cut = {}, 0
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -534,6 +656,73 @@ def test_published_weights_are_pinned_and_cached(fetch, tmp_path):
     assert kind == "path" and Path(path).read_bytes() == old
 
 
+def test_weights_from_a_url(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    content, later = os.urandom(3 * 2**20), b"the same first digits cannot be had"
+    digest = hashlib.sha256(content).hexdigest()
+    url = f"{site}/models/net-{digest[:8]}.pth"
+    published = {"url": url, "sha256": digest[:8], "license": "mit"}
+    kept = tmp_path / "cache/weights"
+
+    def names():
+        return sorted(path.name for path in kept.iterdir())
+
+    with pytest.raises(ValueError, match="first 8 or more hexadecimal digits"):
+        weights.fetch({"url": url})
+    with pytest.raises(ValueError, match="first 8 or more hexadecimal digits"):
+        weights.fetch({"url": url, "sha256": digest[:7]})
+    with pytest.raises(ConnectionError, match=rf"^{url} is not in the cache .* \(HTTPError\): .*weights=PATH"):
+        weights.fetch(published)
+    with pytest.raises(ConnectionError, match=r"^http://127.0.0.1:9/a.pth is not in the cache .* \(URLError\): "):
+        weights.fetch({"url": "http://127.0.0.1:9/a.pth", "sha256": digest})
+
+    Site.files, Site.cut = {f"/models/net-{digest[:8]}.pth": content}, 1
+    with pytest.raises(ConnectionError, match=r"could not be fetched \(IncompleteRead\)"):
+        weights.fetch(published)
+    Site.cut = 0
+    with pytest.raises(ValueError, match=r"instead of 0000.* and was deleted"):
+        weights.fetch({**published, "sha256": "0" * 64})
+    assert names() == [], "nothing of a broken download stays"
+
+    path = weights.fetch(published)
+    assert path.read_bytes() == content and path.suffix == ".pth"
+    assert names() == [path.name, f"{path.name}.json"]
+    assert json.loads(Path(f"{path}.json").read_text()) == {"sha256": digest}, "the first download pins every digit"
+
+    Site.files = {}  # the site is gone: the cached file serves, under a prefix or the whole digest
+    assert weights.fetch(published) == weights.fetch({**published, "sha256": digest}) == path
+    path.write_bytes(b"rubbish")  # the disk lies
+    with pytest.raises(ValueError, match=f"instead of {digest} and was deleted"):
+        weights.fetch(published)
+    with pytest.raises(ConnectionError, match="go online once"):
+        weights.fetch(published)
+
+    Site.files = {f"/models/net-{digest[:8]}.pth": content}
+    assert weights.fetch(published).read_bytes() == content
+    Site.files = {f"/models/net-{digest[:8]}.pth": later}  # a release under the same name, which the entry names
+    with pytest.raises(ValueError, match="instead of 0000"):
+        weights.fetch({**published, "sha256": "0" * 8})
+    assert path.read_bytes() == content
+    renewed = hashlib.sha256(later).hexdigest()
+    assert weights.fetch({**published, "sha256": renewed}).read_bytes() == later
+    assert json.loads(Path(f"{path}.json").read_text()) == {"sha256": renewed}
+
+
+def test_a_deleted_file_is_fetched_again_by_its_whole_digest(site, tmp_path, monkeypatch):
+    """A prefix is 32 bits; what the first download recorded is all 256."""
+    monkeypatch.setenv("HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Site.files = {"/a.pth": b"another file"}
+    digits = hashlib.sha256(b"another file").hexdigest()[:8]
+    path = weights.fetch({"url": f"{site}/a.pth", "sha256": digits})
+    path.unlink()
+    record = Path(f"{path}.json")
+    record.write_text(json.dumps({"sha256": digits + "0" * 56}))
+    with pytest.raises(ValueError, match=f"instead of {digits}0{{56}} and was deleted"):
+        weights.fetch({"url": f"{site}/a.pth", "sha256": digits})
+
+
 def test_entries_say_where_their_weights_are():
     """What `fetch` needs is there, and what is pinned has the form of a commit and of a sha256."""
     entries = [entry for entry in registry.list(room="models") if entry.weights]
@@ -542,8 +731,13 @@ def test_entries_say_where_their_weights_are():
     }
     for entry in entries:
         for tag, published in entry.weights.items():
-            assert {"repo", "file", "license"} <= set(published) <= {"repo", "file", "license", "revision", "sha256"}, (
-                tag
-            )
-            assert len(published.get("revision", "a" * 40)) == 40 and len(published.get("sha256", "a" * 64)) == 64
-            int(published.get("revision", "0") + published.get("sha256", "0"), 16)
+            where = {"url", "sha256"} if "url" in published else {"repo", "file"}
+            assert where | {"license"} <= set(published) <= where | {"license", "revision", "sha256"}, tag
+            sha256 = published.get("sha256", "a" * 64)
+            if "url" in published:  # the publisher's digits are in the file's name
+                assert published["url"].startswith("https://") and len(sha256) in (*range(8, 16), 64)
+                assert sha256[:8] in published["url"].rpartition("/")[2]
+            else:
+                assert len(sha256) == 64
+            assert len(published.get("revision", "a" * 40)) == 40
+            int(published.get("revision", "0") + sha256, 16)
