@@ -82,7 +82,8 @@ def multiply_adds(model: Any) -> int:
         if hasattr(layer, "layers"):
             total += multiply_adds(layer)
         elif len(kernels := [w for w in layer.weights if "kernel" in w.name]):
-            positions = math.prod(layer.output.shape[1:-1])
+            upwards = "Transpose" in type(layer).__name__  # there every input position spreads over a kernel
+            positions = math.prod((layer.input if upwards else layer.output).shape[1:-1])
             for kernel in kernels:
                 shared = not type(layer).__name__.startswith("LocallyConnected")  # there every position has its own
                 total += math.prod(kernel.shape) * (positions if shared else 1)
