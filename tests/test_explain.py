@@ -583,3 +583,21 @@ def test_registered():
         assert registry.info(name).slug == name
     assert registry.build("score_cam", max_maps=3).max_maps == 3
     assert registry.info("class_activation_head").slug == "cam"
+
+
+def test_sharp_pooling_lies_between_mean_and_maximum_and_tends_to_both():
+    features = noise((3, 5, 4, 6))
+    weights = None
+    found = []
+    for sharpness in (0.0, 1e-3, 1.0, 1e3):
+        layer = ClassActivationHead(2, sharpness=sharpness)
+        logits, maps = layer(features)
+        weights = weights or layer.get_weights()
+        layer.set_weights(weights)
+        logits, maps = (np.asarray(t) for t in layer(features))
+        found.append(logits)
+    np.testing.assert_allclose(found[0], maps.mean((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3)
+    np.testing.assert_allclose(found[3], maps.max((1, 2)), atol=1e-2)
+    assert (found[0] < found[2]).all() and (found[2] < found[3]).all()
+    assert np.isfinite(np.asarray(ClassActivationHead(2, sharpness=50.0)(1e4 * features)[0])).all()
