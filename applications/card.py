@@ -19,7 +19,7 @@ def figures(folder: pathlib.Path) -> str:
         lines.append(f"| {row.replace('_', ' ')} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Made by `{about['command']}` on {about['device']}; answers below {about['threshold']:.3f} are withheld.",
+        f"Made by `{about['command']}` on {about['device']}; threshold {about['threshold']:.3f}, chosen on validation.",
     ]
     return "\n".join([BEGIN, *lines, END])
 

@@ -3,14 +3,19 @@
 No colour says anything alone: lines differ in dash, bars in hatching, cells carry their number.
 """
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from applications.report import BLUE, GREEN, INK, ORANGE, PAPER, Html, figure, percent
-from hub.evaluation.bootstrap import wilson_interval
+from hub.evaluation import calibration as calibrated
+from hub.evaluation.bootstrap import Interval, wilson_interval
 from hub.evaluation.coverage import coverage_curve
+from hub.evaluation.operating_point import at_threshold
+from hub.evaluation.roc import areas, levels, precision_recall_points, roc_points
 
 
 def axes(xlabel: str, ylabel: str, width: float = 4.6, height: float = 3.3) -> tuple[Any, Any]:
@@ -166,8 +171,198 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> Html:
     return figure(fig, f"Reliability diagram. {said}", f"{said} Bars: 95\u00a0% Wilson intervals.")
 
 
-def legend(ax: Any, loc: str = "best") -> None:
-    ax.legend(loc=loc, fontsize=8.5, labelcolor=INK, framealpha=0, handlelength=2.4)
+def roc(scores: np.ndarray, labels: np.ndarray, threshold: float, least: tuple[float, float] | None = None) -> Html:
+    """Sensitivity against the share of false alarms at every threshold, the one in use marked with its intervals.
+
+    Args:
+        scores: [N], of which more is more suspicious.
+        labels: [N], 1 or 0, both present.
+        threshold: in use.
+        least: sensitivity and specificity to be reached; the corner of the picture where both are is framed.
+    """
+    _, sensitivity, specificity = roc_points(scores, labels)
+    fig, ax = axes("false alarms (1 - specificity)", "sensitivity", 4.6, 4.0)
+    ax.plot([0, 1], [0, 1], color=INK, alpha=0.4, linestyle=":", linewidth=1.2, label="chance")
+    ax.plot(1 - specificity, sensitivity, color=BLUE, linewidth=2, label="all thresholds")
+    if least:
+        words = f"sensitivity {100 * least[0]:g}\u00a0%, specificity {100 * least[1]:g}\u00a0% or better"
+        ax.plot(
+            [0, 1 - least[1], 1 - least[1]], [least[0], least[0], 1], "--", color=ORANGE, linewidth=1.2, label=words
+        )
+    point = at_threshold(scores, labels, threshold)
+    alarms = Interval(*(1 - point.specificity[i] for i in (0, 2, 1)))
+    _mark(ax, alarms, point.sensitivity, f"operating point {threshold:.3g}")
+    _unit_square(ax)
+    legend(ax, loc="lower right")
+    area = float(areas(levels(scores)[None], np.asarray(labels, bool)[None])[0])
+    said = (
+        f"Area {area:.3f}. At the operating point {percent(point.sensitivity.value)} of the ill are found and "
+        f"{percent(alarms.value)} of the others are referred too."
+    )
+    return figure(fig, f"ROC curve. {said}", f"{said} Cross: 95\u00a0% Wilson intervals.")
+
+
+def precision_recall(scores: np.ndarray, labels: np.ndarray, threshold: float) -> Html:
+    """Share of the ill among the referred against the share of the ill found, at every threshold; as in `roc`."""
+    _, precision, recall = precision_recall_points(scores, labels)
+    fig, ax = axes("ill people found (recall, sensitivity)", "ill among the referred (precision)", 4.6, 4.0)
+    share = float(np.mean(labels))
+    ax.axhline(share, color=INK, alpha=0.4, linestyle=":", linewidth=1.2, label="chance")
+    ax.plot(recall, precision, color=BLUE, linewidth=2, label="all thresholds")
+    point = at_threshold(scores, labels, threshold)
+    said = "At the operating point nobody is referred."
+    if referred := point.tp + point.fp:
+        found = wilson_interval(point.tp, referred)
+        _mark(ax, point.sensitivity, found, f"operating point {threshold:.3g}")
+        said = f"At the operating point {percent(found.value)} of the referred are ill."
+    _unit_square(ax)
+    legend(ax, loc="lower left")
+    said += f" {percent(share)} of these examples are; where fewer are ill, precision is lower."
+    return figure(fig, f"Precision-recall curve. {said}", said)
+
+
+def calibration(probabilities: dict[str, np.ndarray], labels: np.ndarray) -> Html:
+    """How often what was called 80 % probable came true: one line for each of two sets of probabilities [N].
+
+    Args:
+        probabilities: name, such as before and after calibration -> [N] in 0..1.
+        labels: [N], 1 or 0.
+    """
+    fig, ax = axes("stated probability", "share that came true", 4.6, 4.0)
+    ax.plot([0, 1], [0, 1], color=INK, alpha=0.4, linestyle=":", linewidth=1.2, label="exact")
+    looks = zip(probabilities.items(), ((ORANGE, "--s"), (BLUE, "-o")), strict=False)
+    gaps = []
+    for (name, stated), (colour, style) in looks:
+        rows = calibrated.reliability(stated, labels, 10, equal_mass=True)
+        mean, seen, low, high, _ = (np.array(column) for column in zip(*rows, strict=True))
+        ax.plot(mean, seen, style, color=colour, linewidth=1.4, markersize=5, label=name)
+        ax.vlines(mean, low, high, color=colour, linewidth=1, alpha=0.55)
+        gaps.append(f"{name} {100 * calibrated.expected_calibration_error(stated, labels):.1f} points")
+    _unit_square(ax)
+    legend(ax, loc="upper left")
+    said = f"Mean distance from the diagonal (expected calibration error, 15 bins): {', '.join(gaps)}."
+    return figure(
+        fig,
+        f"Reliability diagram. {said}",
+        f"{said} Each point is a tenth of the examples; bars: 95\u00a0% Wilson intervals.",
+    )
+
+
+def distribution(values: dict[str, np.ndarray], xlabel: str, counted: str = "examples") -> Html:
+    """How often which value: a histogram of each of one or two sets of numbers [N], with the medians marked."""
+    fig, ax = axes(xlabel, counted)
+    everything = np.concatenate([np.asarray(v, float) for v in values.values()])
+    low, high = float(everything.min()), float(everything.max())
+    edges = np.linspace(low - 0.02 * (high - low) - 1e-6, high + 1e-6, 26)
+    width = (edges[1] - edges[0]) * 0.86 / len(values)
+    said = []
+    looks = ({"color": BLUE}, {"color": ORANGE, "hatch": "////", "edgecolor": PAPER, "linewidth": 0})
+    for place, ((name, numbers), look) in enumerate(zip(values.items(), looks, strict=False)):
+        counts = np.histogram(numbers, edges)[0]
+        middle = float(np.median(numbers))
+        ax.bar(edges[:-1] + (place + 0.58) * width, counts, width, label=name, **look)
+        ax.axvline(middle, color=look["color"], linestyle=("-", "--")[place], linewidth=1.3)
+        said.append(f"{name}: median {middle:.3f}, lowest {float(np.min(numbers)):.3f}")
+    if len(values) > 1:
+        legend(ax, loc="upper left")
+    words = "; ".join(said)
+    return figure(fig, f"Histogram of {xlabel}. {words}", f"{words}. Lines: medians.")
+
+
+def intervals(names: Sequence[str], series: dict[str, Sequence[Any]], xlabel: str, line: float | None = None) -> Html:
+    """Figures with their intervals, one line of the picture per name; up to three series beside one another.
+
+    Args:
+        names: from top to bottom.
+        series: name -> one (value, low, high) per name, NaN where there is none.
+        xlabel: what is measured.
+        line: a value to compare with, drawn upright.
+    """
+    fig, ax = axes(xlabel, "", 5.4, 1.1 + 0.2 * len(names) * (0.5 + len(series)))
+    ax.grid(visible=False, axis="y")
+    if line is not None:
+        ax.axvline(line, color=INK, alpha=0.5, linestyle=":", linewidth=1.3)
+    said = []
+    for place, ((name, found), look) in enumerate(zip(series.items(), ("o", "s", "D"), strict=False)):
+        value, low, high = np.array([tuple(one) for one in found], float).reshape(-1, 3).T
+        at = np.arange(len(names)) + (place - (len(series) - 1) / 2) * 0.26
+        there = np.isfinite(value)
+        ends = np.clip(np.stack([value - low, high - value]), 0, None)[:, there]
+        colour = (BLUE, ORANGE, GREEN)[place]
+        ax.errorbar(value[there], at[there], xerr=ends, fmt=look, color=colour, capsize=3, markersize=5, label=name)
+        said += [f"{name} {words} {v:.3f}" for words, v in zip(names, value, strict=True) if np.isfinite(v)]
+    ax.set_yticks(range(len(names)), names, parse_math=False)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    if len(series) > 1:
+        legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0.1)
+    return figure(fig, f"{xlabel}: {', '.join(said) or 'none'}", "Bars: 95\u00a0% intervals.")
+
+
+def slim(content: str) -> str:
+    """A page of many figures in less than half its size, to the eye the same.
+
+    Shapes of letters are stored once for all figures, coordinates to 0.01 units, and names only where they are used.
+    """
+    shapes: dict[str, str] = {}  # letter's shape -> its name on this page
+    drawn = itertools.count()
+
+    def drawing(found: re.Match) -> str:
+        names: dict[str, str] = {}  # in this figure -> on this page
+        number = next(drawn)
+
+        def letter(path: re.Match) -> str:
+            known = path[2] in shapes
+            names[path[1]] = own = shapes.setdefault(path[2], f"g{len(shapes)}")
+            return "" if known else f'<path id="{own}" {path[2]}/>'
+
+        def reference(place: re.Match) -> str:
+            return place[1] + names.setdefault(place[2], f"c{number}-{len(names)}")
+
+        def name(given: re.Match) -> str:
+            """Nothing for a name that nothing refers to; a letter's is already right."""
+            own = names.get(given[1], given[1] if given[1] in names.values() else "")
+            return f' id="{own}"' if own else ""
+
+        svg = re.sub(r"<!--.*?-->", "", found[0], flags=re.S)
+        svg = re.sub(r">\s+<", "><", svg)
+        svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(?<=[\dz])\s+|(?<=[A-Zz])\s", _joint, path[0]), svg)
+        svg = re.sub(r'transform="translate\(([\d.]+) 0\)"', r'x="\1"', svg)
+        svg = re.sub(r'(?: (?:d|x|y)="|translate\()[^")]*', _rounded, svg)
+        svg = re.sub(r'<path id="([^"]*)" ([^>]*transform="scale[^>]*?)/>', letter, svg)
+        svg = re.sub(r'((?:xlink:href="|url\()#)([^")]*)', reference, svg).replace("xlink:href", "href")
+        svg = re.sub(r' id="([^"]*)"', name, svg)
+        svg = re.sub(r'style="[^"]*"', lambda style: style[0].replace(": ", ":").replace("; ", ";"), svg)
+        return svg.replace("<defs></defs>", "")
+
+    return re.sub(r'<svg role="img" aria-label="[^"]*" xmlns:xlink.*?</svg>', drawing, content, flags=re.S)
+
+
+def _rounded(found: re.Match) -> str:
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), found[0])
+
+
+def _joint(found: re.Match) -> str:
+    """The white space that a path needs: between two numbers."""
+    after = found.string[found.end() : found.end() + 1]
+    return " " if found.string[found.start() - 1].isdigit() and (after.isdigit() or after in ".-") and after else ""
+
+
+def _mark(ax: Any, x: Interval, y: Interval, words: str) -> None:
+    """A point with both its intervals."""
+    sides = {f"{side}err": [[max(0, v.value - v.low)], [max(0, v.high - v.value)]] for side, v in (("x", x), ("y", y))}
+    ax.errorbar(x.value, y.value, **sides, fmt="D", color=GREEN, markersize=8, capsize=3, linewidth=1.3, label=words)
+
+
+def _unit_square(ax: Any) -> None:
+    ax.set_xlim(-0.01, 1.01)
+    ax.set_ylim(-0.01, 1.02)
+    _shares(ax.xaxis, ax.yaxis)
+
+
+def legend(ax: Any, loc: str = "best", **place: Any) -> None:
+    shown = ax.legend(loc=loc, fontsize=8.5, labelcolor=INK, framealpha=0, handlelength=2.4, **place)
+    for words in shown.get_texts():
+        words.set_parse_math(False)  # a name with a dollar sign is a name
 
 
 def _shares(*sides: Any) -> None:

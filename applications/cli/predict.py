@@ -12,6 +12,7 @@ HELP = "apply a trained application to images"
 EXAMPLES = """
   hub predict street_number house.jpg
   hub predict street_number *.png --json
+  hub predict tb_chest_xray film.dcm --report pages
 """
 
 

@@ -9,6 +9,7 @@ from applications.cli import _app
 HELP = "prepare data, train, evaluate, explain, export and report, in one command"
 EXAMPLES = """
   hub run street_number
+  hub run tb_chest_xray --data ~/films --model densenet121 --weights imagenet --size 224
   hub run street_number --data ~/svhn --epochs 60 --model multi_digit
   hub run street_number --resume
 """

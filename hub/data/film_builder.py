@@ -1,5 +1,6 @@
 """What tfds builders of chest-film archives share: the features, the lung masks, the text of a clinical reading."""
 
+import concurrent.futures
 import hashlib
 import os
 import pathlib
@@ -16,6 +17,7 @@ from hub.data import chest_film
 from hub.data.local_builder import LocalBuilder
 
 ASPECT = 0.02  # by which a mask's width : height may differ from its film's
+READ_AHEAD = 64  # films that are read together, by all cores
 _UNIT = r"(?P<unit>y(?:ears?|rs?)?|m(?:onths?|os?)?|w(?:eeks?|ks?)?|d(?:ays?)?)\b\.?(?:[ -]*old\b)?"
 _SEX = re.compile(
     r"(?:patient'?s?\s+)?\b(?:sex|gender)\b[ \t]*(?:[:=]|(?=(?:fe)?male\b|[mf]\b))[ \t]*(?P<label>[a-z]*)"
@@ -126,26 +128,27 @@ class FilmBuilder(LocalBuilder, skip_registration=True):
         return {split: self._generate_examples(films, source) for split, films in splits.items()}
 
     def _generate_examples(self, films: list[Film], source: str) -> Iterator[tuple[int, dict]]:
-        for key, film in enumerate(films):
-            image = chest_film.read_film(film.path, self.size).astype(np.uint8)[..., None]
-            mask = lungs(film, self.size) if film.masks else np.zeros_like(image)
-            yield (
-                key,
-                {
-                    "image": image,
-                    "mask": mask,
-                    "has_mask": bool(film.masks),
-                    "label": film.label,
-                    "patient": film.patient,
-                    "source": source,
-                    "sex": film.sex,
-                    "age": film.age,
-                    "finding": film.finding,
-                    "split": film.split,
-                    "name": film.name,
-                    "sha256": hashlib.sha256(film.path.read_bytes()).hexdigest(),
-                },
-            )
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as readers:
+            for start in range(0, len(films), READ_AHEAD):
+                some = films[start : start + READ_AHEAD]
+                yield from enumerate(readers.map(lambda film: self._example(film, source), some), start)
+
+    def _example(self, film: Film, source: str) -> dict[str, Any]:
+        image = chest_film.read_film(film.path, self.size).astype(np.uint8)[..., None]
+        return {
+            "image": image,
+            "mask": lungs(film, self.size) if film.masks else np.zeros_like(image),
+            "has_mask": bool(film.masks),
+            "label": film.label,
+            "patient": film.patient,
+            "source": source,
+            "sex": film.sex,
+            "age": film.age,
+            "finding": film.finding,
+            "split": film.split,
+            "name": film.name,
+            "sha256": hashlib.sha256(film.path.read_bytes()).hexdigest(),
+        }
 
     def _state(self) -> str:
         """A short name for everything that an example is made of, so that any change is prepared anew."""

@@ -105,7 +105,7 @@ def _letters(rng: np.random.Generator, image: np.ndarray, source: str) -> np.nda
 
 
 def draw_marker(
-    image: np.ndarray, lungs: np.ndarray, rng: np.random.Generator, inside: bool
+    image: np.ndarray, lungs: np.ndarray, rng: np.random.Generator, inside: bool, scale: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """A copy of a film with a small bright plate: the shortcut of an experiment.
 
@@ -114,15 +114,16 @@ def draw_marker(
         lungs: bool [S, S].
         rng: says where.
         inside: wholly inside a lung; otherwise it touches none and lies at the upper or lateral border.
+        scale: of the plate's sides.
 
     Returns:
-        The film and the plate's region, bool [S, S], 5 by 4 pixels at S = 64 and in proportion.
+        The film and the plate's region, bool [S, S], 5 by 4 pixels at S = 64 and a scale of 1, and in proportion.
 
     Raises:
         ValueError: there is no place for it.
     """
     size = len(image)
-    wide, tall = max(2, round(size * 5 / 64)), max(2, round(size * 4 / 64))
+    wide, tall = (max(2, round(scale * size * side / 64)) for side in (5, 4))
     covered = cv2.boxFilter(lungs.astype(np.float32), -1, (wide, tall), anchor=(0, 0), normalize=False,
                             borderType=cv2.BORDER_CONSTANT)[: size - tall + 1, : size - wide + 1]  # fmt: skip
     free = covered > wide * tall - 0.5 if inside else covered < 0.5

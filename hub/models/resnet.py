@@ -122,7 +122,7 @@ small = {
 @register("plain56_cifar", **plain, depths=(9, 9, 9), params=853_018, gmacs=0.1255)
 @register("resnet12_small", **small)
 @register("plain12_small", **small, shortcut=None)
-@register("resnet14_slim", **{**small, "depths": (2, 2, 2), "width": 16})
+@register("resnet14_slim", **{**small, "depths": (2, 2, 2), "width": 14})
 def resnet(
     block: Callable,
     depths: tuple[int, ...],

@@ -1,0 +1,1 @@
+"""Tuberculosis on chest films: lungs segmented, film classified, evidence drawn, operating point chosen."""
