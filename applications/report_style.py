@@ -33,7 +33,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.95re
 th,td{text-align:left;vertical-align:top;padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);
 overflow-wrap:anywhere}
 thead th{color:var(--muted);font-weight:600}
-tbody th{font-weight:500}
+tbody th{font-weight:500;overflow-wrap:normal}
 pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;white-space:pre-wrap;
 overflow-wrap:anywhere}
 code{font:.92rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}

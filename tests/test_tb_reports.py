@@ -1,17 +1,22 @@
 """The pages of the chest film application: whole, from nothing outside, all escaped, honest where data lack."""
 
+import argparse
 import dataclasses
 import html.parser
+import json
 import pathlib
 import re
+import types
 
 import cv2
 import numpy as np
 import pytest
 
 from applications import charts
-from applications.tb_chest_xray import film_report, report
+from applications.tb_chest_xray import film_report, predict, report
 from applications.tb_chest_xray.lungs import Lungs
+from applications.tb_chest_xray.report_answers import WORTH_A_ROW
+from applications.tb_chest_xray.report_evidence import WORST
 from applications.tb_chest_xray.result import Result
 from hub.data import thorax_phantom
 from hub.data.chest_films import Films
@@ -151,7 +156,7 @@ def written(results, tmp_path_factory) -> str:
 
 def test_page_is_whole_and_says_everything(written, results):
     page = Page(written)
-    assert page.films == 2 * (12 + report.WORST)
+    assert page.films == 2 * (12 + WORST)
     assert len(re.findall("xmlns:xlink", written)) == 2 * (2 + 1 + 1 + 1) + 1 + 2  # charts: five a set, lift, training
     assert "<script" not in written
     headings = re.findall(r"<h2>(.*?)</h2>", written)
@@ -193,7 +198,7 @@ def test_counts_are_those_of_a_slow_count(written, results):
 def test_thresholds_are_few_and_mistakes_come_first(written):
     section = written[written.index('<section id="thresholds">') : written.index('<section id="calibration">')]
     for table in re.findall("<table>.*?</table>", section, re.S):
-        assert 4 <= table.count("<tr>") <= 2 + len(report.WORTH_A_ROW) and table.count("◆") == 1
+        assert 4 <= table.count("<tr>") <= 2 + len(WORTH_A_ROW) and table.count("◆") == 1
         shares = [re.findall(r"([\d.]+)\xa0%", row)[:2] for row in table.split("<tr>")[2:]]
         sensitivity, specificity = np.array(shares, float).T
         assert (np.diff(sensitivity) >= 0).all() and (np.diff(specificity) <= 0).all()  # from strict to lax
@@ -274,7 +279,7 @@ def test_lungs_alone(masked, tmp_path):
     two = fake("ct", seed=1)
     path = report.write_lungs(tmp_path / "r.html", results={"test": one, "ct": two}, **RUN)
     page = Page(path.read_text(encoding="utf-8"))
-    assert page.films == report.WORST * (1 + masked) and f"{two.dice.mean():.3f}" in page.said
+    assert page.films == WORST * (1 + masked) and f"{two.dice.mean():.3f}" in page.said
     assert page.said.count("95 % interval 0.703 to 0.899; median") == 2
     assert (f"mean Dice {one.dice.mean():.3f}" in page.said) is masked
     assert "Not a medical device" in page.said
@@ -356,6 +361,47 @@ def test_a_refused_film_says_why_and_what_would_do(code, tmp_path):
     assert f"No answer (code {code})" in page.said and "No lungs <script>" in page.said
     assert "frontal (PA) film" in page.said and "Not a medical device" in page.said
     assert "robability of" not in page.said and "Score-CAM" not in page.said
+
+
+def test_every_file_that_cannot_be_read_gets_its_page(tmp_path, monkeypatch):
+    """A file that is no film, no picture, no DICOM or not there: code and error in the row, and on a page without film.
+
+    The network is not asked, so there is none here.
+    """
+    folder, films = tmp_path / "run", tmp_path / "films"
+    folder.mkdir()
+    films.mkdir()
+    (folder / "run.json").write_text(json.dumps(ABOUT))
+    (folder / "config.json").write_text(json.dumps({"experiment": "segmented"}))
+    np.savez(folder / "reference.npz", means=np.zeros((1, 3)), whitening=np.eye(3), held_out=np.ones(9))
+    cv2.imwrite(str(films / "black.png"), np.zeros((90, 90), "uint8"))
+    (films / "damaged.dcm").write_bytes(bytes(128) + b"DICM" + b"x" * 40)
+    (films / "text.png").write_text("a letter")
+    (films / f"{HOSTILE[:8]}.png").write_text("a letter")
+    monkeypatch.setattr("hub.load", lambda path: types.SimpleNamespace(input_shape=(None, SIZE, SIZE, 1)))
+    codes = {"black.png": -1, "damaged.dcm": -2, "text.png": -3, f"{HOSTILE[:8]}.png": -3, "absent.png": -3}
+    for report_to in (None, str(tmp_path / "new" / "pages")):
+        asked = argparse.Namespace(images=[str(films / name) for name in codes], threshold=None, report=report_to)
+        rows = list(predict.predict(folder, asked))
+        assert [row["code"] for row in rows] == list(codes.values())
+        for row, name in zip(rows, codes, strict=True):
+            assert row["image"].endswith(name) and row["error"] and "words" not in row
+            assert ("report" in row) is bool(report_to)
+    for row in rows:
+        page = Page(pathlib.Path(row["report"]).read_text(encoding="utf-8"))
+        assert f"No answer (code {row['code']}) {row['error']} " in page.said and page.urls == []
+        assert "frontal (PA) film" in page.said and "share of the film" not in page.said
+        assert "rests on" not in page.said
+    assert len({row["report"] for row in rows}) == len(rows) == len(list((tmp_path / "new" / "pages").iterdir()))
+
+
+def test_the_page_says_what_the_answer_rests_on(tmp_path):
+    said = {}
+    for experiment in ("segmented", "whole", ""):
+        said[experiment] = one_film(tmp_path, "one.png", about={**ABOUT, "experiment": experiment})[1].said
+    assert "rests on the lungs as found" in said["segmented"] and "blanked out" in said["segmented"]
+    assert "rests on the whole film" in said["whole"] and "blanked out" not in said["whole"]
+    assert "rests on" not in said[""]
 
 
 def test_what_the_run_does_not_know_is_left_out(tmp_path):

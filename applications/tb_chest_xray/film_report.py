@@ -95,18 +95,20 @@ def write(
     Args:
         folder: made when it is not there.
         source: the film's file.
-        film: float [S, S] in 0..255.
+        film: float [S, S] in 0..255; not shown where `row` has `error`, as no film was read.
         found: `lungs.Lungs` of it.
         heat: [1, S, S] in 0..1, or [0, S, S] where there is no map.
-        row: the answer, or a `code` other than 0 and its `reason`.
-        about: of the run; `threshold`, `band` and what else is known of it.
+        row: the answer, or a `code` other than 0 with the `reason` or, where the file cannot be read, the `error`.
+        about: of the run; `threshold`, `band` and what else is known of it, as its `experiment`.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     size, name = len(film), _shown(source.name)
     pixels = np.rint(np.clip(np.nan_to_num(film), 0, 255)).astype("uint8")
-    base = film_layer(pixels, "film", lossless=True)
-    pictures = [(picture(size, [base], f"the film {name}"), "Film, as the network sees it")]
+    pictures = []
+    if "error" not in row:
+        base = film_layer(pixels, "film", lossless=True)
+        pictures.append((picture(size, [base], f"the film {name}"), "Film, as the network is given it"))
     if found.mask.any():
         layers = [again("film"), outline(found.mask)]
         words = "Taken for lungs" if row["code"] else "Lungs as found"
@@ -115,14 +117,14 @@ def write(
         layers = [again("film"), heat_layer(heat[0])]
         words = "Evidence for tuberculosis (Score-CAM): brightest where it is strongest, whatever the probability"
         pictures.append((picture(size, layers, "the film under the map of the evidence for tuberculosis"), words))
-    shown = "".join(f"<figure>{drawn}<figcaption>{text(words)}</figcaption></figure>" for drawn, words in pictures)
+    drawn = "".join(f"<figure>{one}<figcaption>{text(words)}</figcaption></figure>" for one, words in pictures)
+    films = f'<div class="films">{drawn}</div>' if drawn else ""
     synthetic = about.get("synthetic")
     body = (
         f"<header><h1>{text(name)}</h1><p>Chest film, read for signs of tuberculosis by a computer</p></header>"
         f'<p class="device"><b>{text(NOT_A_DEVICE)}</b>{text(_TRAINED_ON_DRAWINGS) if synthetic else ""}</p>'
         f"{_refusal(row) if row['code'] else _answer(row, about)}"
-        f'<div class="films">{shown}</div>'
-        f"<h2>Behind the answer</h2>{table(('what', 'figure'), _facts(source, row, about))}"
+        f"{films}<h2>Behind the answer</h2>{table(('what', 'figure'), _facts(source, row, about))}"
     )
     mark = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:32]
     page = (
@@ -193,10 +195,11 @@ def _bar(row: dict[str, Any], about: dict[str, Any]) -> Html:
 
 
 def _refusal(row: dict[str, Any]) -> str:
-    reason = row.get("reason") or row.get("error") or "the film could not be read"
+    # An error is a whole sentence and may begin with the file's name, a reason is a part of one.
+    said = _shown(row["error"]) if "error" in row else f"{row['reason'][:1].upper()}{row['reason'][1:]}."
     return (
         f'<section class="answer refer"><h2>✕ No answer (code {text(row["code"])})</h2>'
-        f"<p><b>{text(reason[:1].upper() + reason[1:])}.</b></p><p>{text(_CODES.get(row['code'], _CODES[-3]))}</p>"
+        f"<p><b>{text(said)}</b></p><p>{text(_CODES.get(row['code'], _CODES[-3]))}</p>"
         f"<p>What would do:</p>{bullets(_WOULD_DO)}</section>"
     )
 
@@ -205,6 +208,8 @@ def _facts(source: pathlib.Path, row: dict[str, Any], about: dict[str, Any]) -> 
     """What the answer rests on; what the run does not know is left out."""
     rows: list[tuple[str, Any]] = [("File", _shown(source))]
     if not row["code"]:
+        if about.get("experiment") in _SEEN:
+            rows.append(("What the answer rests on", _SEEN[about["experiment"]]))
         rows.append(("Operating point", _chosen(row, about)))
         rows.append(("Band of uncertainty", f"{about['band'][0]:.3f} to {about['band'][1]:.3f}"))
         if total := sum(about.get("validation", {}).values()):
@@ -213,7 +218,8 @@ def _facts(source: pathlib.Path, row: dict[str, Any], about: dict[str, Any]) -> 
             rows.append(("Probability", words))
         usual = f", unusual from {about['unusual']:.3g}" if "unusual" in about else ""
         rows.append(("Distance from the usual film", f"{row['distance']:.3g}{usual}"))
-    rows.append(("Lungs' share of the film", percent(row.get("lung_area", float("nan")))))
+    if "lung_area" in row:
+        rows.append(("Lungs' share of the film", percent(row["lung_area"])))
     for name, metrics in about.get("metrics", {}).items():
         rows.append((f"This network on {name}", _measured(metrics)))
     rows += [(words, about[key]) for key, words in (("command", "Trained by"), ("device", "On")) if about.get(key)]
@@ -254,6 +260,10 @@ def _image(data: bytes, kind: str, size: int, name: str) -> Html:
 _TRAINED_ON_DRAWINGS = (
     " This network was trained on synthetic films: what it says of a real patient's film means nothing."
 )
+_SEEN = {  # by experiment
+    "segmented": "the lungs as found, with a narrow rim; the rest of the film is blanked out before it is judged",
+    "whole": "the whole film, so that letters, borders and whatever else lies outside the lungs may sway it",
+}
 _CODES = {
     -1: "The file was read, but it does not look like a frontal film of a chest.",
     -2: "The DICOM file is not one that can be read as a chest film.",

@@ -24,11 +24,13 @@ def predict(folder: pathlib.Path, args: argparse.Namespace) -> Iterator[dict[str
 
     `code` is 0 where there is an answer, else that of the refusal: -1 not a frontal chest film, -2 invalid DICOM, -3
     processing failed; such a row has `reason` and `words` instead of an answer, or `error` where the file cannot be
-    read at all.
+    read at all. With `--report` every row, refused or not, has the path of its page, `report`.
     """
+    import numpy as np
+
     import hub
     from applications.tb_chest_xray import evaluate as protocol
-    from applications.tb_chest_xray import film_report
+    from applications.tb_chest_xray import film_report, lungs
     from hub.data.chest_film import FilmError, read_film
 
     about, usual = reference(folder)
@@ -37,23 +39,24 @@ def predict(folder: pathlib.Path, args: argparse.Namespace) -> Iterator[dict[str
         raise ValueError(f"--threshold must lie in 0..1. Received: {threshold}.")
     model = hub.load(str(folder / "model.keras"))
     size = model.input_shape[1]
+    unmapped = np.zeros((0, size, size), "float32")
     for path in files(args.images):
         try:
             film = read_film(path, size)
+            row, found = answer(model, usual, film, about, threshold)
         except FilmError as error:
-            yield {"image": str(path), "code": error.code, "error": str(error)}
-            continue
-        row, found = answer(model, usual, film, about, threshold)
+            film = np.zeros((size, size), "float32")
+            row, found = {"code": error.code, "error": str(error)}, lungs.Lungs(film > 0, str(error))
         if args.report:
-            pathlib.Path(args.report).mkdir(parents=True, exist_ok=True)
-            heat = protocol.explain(model, film[None, :, :, None], "score_cam")
-            page = film_report.write(pathlib.Path(args.report), path, film, found, heat, row, about)
-            row["report"] = str(page)
-        yield {"image": str(path), **row, "words": f"{path}: {words(row)}"}
+            heat = unmapped if row["code"] else protocol.explain(model, film[None, :, :, None], "score_cam")
+            row["report"] = str(film_report.write(pathlib.Path(args.report), path, film, found, heat, row, about))
+        if "error" not in row:
+            row["words"] = f"{path}: {words(row)}"
+        yield {"image": str(path), **row}
 
 
 def reference(folder: pathlib.Path) -> tuple[dict[str, Any], Any]:
-    """What a run decided (`threshold`, `band`, `unusual`), and what films usually look like to its reader.
+    """What a run was (`experiment`) and decided (`threshold`, `band`, `unusual`), and what is usual to its reader.
 
     Raises:
         ValueError: the run answers nothing, as one of lungs alone, or a file of it is missing or damaged.
@@ -67,6 +70,7 @@ def reference(folder: pathlib.Path) -> tuple[dict[str, Any], Any]:
     about, path = read_json(folder / "run.json"), folder / "reference.npz"
     if lacking := [key for key in ("threshold", "band", "unusual") if key not in about]:
         raise ValueError(f"{folder} holds no run that reads films: its run.json has no {lacking[0]}; name another.")
+    about["experiment"] = read_json(folder / "config.json").get("experiment", "")
     try:
         with np.load(path, allow_pickle=False) as saved:
             return about, FeatureDistance(**saved)

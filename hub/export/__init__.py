@@ -32,7 +32,7 @@ def export(
     formats: Sequence[str] = FORMATS,
     image_bytes: bool = True,
     allow_flex: bool = False,
-    half_tolerance: float = 1e-2,
+    tolerance: dict[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Write `model` for TensorFlow Serving and LiteRT into `folder`, or nothing at all.
@@ -49,8 +49,8 @@ def export(
         formats: any of `FORMATS`.
         image_bytes: add the signature `serving_bytes`, which takes encoded images.
         allow_flex: allow operations that LiteRT does not have; such a file cannot be verified and says so.
-        half_tolerance: largest difference that float16 weights may make, as a share of an output's scale. Maps with
-            steep edges need more than the default, for half a pixel's shift at an edge is a large difference there.
+        tolerance: format -> largest difference, as a share of an output's scale, where the default (1e-4, and 1e-2 for
+            float16 weights) is too strict: at the steep edges of a map a small shift is a large difference.
         progress: called with the name of each step as it begins.
 
     Returns:
@@ -86,7 +86,7 @@ def export(
                 "modules": _modules(model),
                 "image_bytes": image_bytes,
                 "allow_flex": allow_flex,
-                "half_tolerance": half_tolerance,
+                "tolerance": tolerance or {},
             }
             converted = child.run("hub.export.convert", job, scratch, progress)
             verified = child.run("hub.export.verify", job, scratch, progress)

@@ -19,7 +19,7 @@ BATCH = 32
 TOLERANCE = {
     "saved_model": (1e-4, 0.99),
     "float32": (1e-4, 0.99),
-    "float16": (None, 0.9),  # the job's `half_tolerance`
+    "float16": (1e-2, 0.9),
     "int8": (None, None),  # reported here; what it may cost is the application's to say
 }
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -39,7 +39,7 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
             else _tflite(folder / f"model_{kind}.tflite", golden, expected)
         )
         tolerance, agreement = TOLERANCE[kind]
-        tolerance = job["half_tolerance"] if kind == "float16" else tolerance
+        tolerance = job.get("tolerance", {}).get(kind, tolerance)
         for name, signature in found["signatures"].items():
             where = f"{name} of the SavedModel" if kind == "saved_model" else f"model_{kind}.tflite"
             refuse_difference(where, signature["outputs"], tolerance, agreement)
