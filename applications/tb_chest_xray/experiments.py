@@ -31,8 +31,8 @@ def run(config: Config, data: str | None, out: pathlib.Path) -> dict[str, Any]:
     device = training.start(config)
     films = read_films(source, config.size)
     films = films.take((films.label >= 0).nonzero()[0])
+    _refuse(config, films, source)
     base = out / "tb_chest_xray"
-    base.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name.rpartition("-")[2]) for p in base.glob(f"{config.experiment}-*")), default=0)
     final = base / f"{config.experiment}-{number}"
     with staged(final) as folder:
@@ -51,6 +51,21 @@ def run(config: Config, data: str | None, out: pathlib.Path) -> dict[str, Any]:
         training.write_json(folder / "figures.json", figures)
         report.write_figures(folder / "report.html", figures)
     return {**figures, "folder": str(final), "report": str(final / "report.html")}
+
+
+def _refuse(config: Config, films: Any, source: pathlib.Path) -> None:
+    """What cannot end well, before anything is written. Raises ValueError."""
+    counts = [len(set(films.patient[films.label == kind])) for kind in (0, 1)]
+    if not min(counts):
+        raise ValueError(f"{source} holds films of one class only; both normal and tuberculosis are needed.")
+    if not films.has_mask.any():
+        raise ValueError(f"{source} has no lung masks: add ManualMask/ (Montgomery), mask/ (Shenzhen) or masks/.")
+    if config.experiment == "table" and min(counts) < config.folds:
+        raise ValueError(
+            f"folds must be at most the patients of the smaller class, {min(counts)}. Received: folds={config.folds}."
+        )
+    if config.experiment == "sources" and len(names := sorted(set(films.source))) < 2:
+        raise ValueError(f"Leaving sources out needs two archives or more. Received: {', '.join(names)} only.")
 
 
 def table(config: Config, films: Any, work: pathlib.Path) -> list[dict[str, Any]]:
@@ -93,8 +108,6 @@ def sources(config: Config, films: Any, work: pathlib.Path) -> list[dict[str, An
     from hub.data.patient_split import patient_split
 
     names = sorted(set(films.source))
-    if len(names) < 2:
-        raise ValueError(f"Leaving sources out needs two archives or more. Received: {', '.join(names)} only.")
     parts = {part: films.take(rows) for part, rows in patient_split(films, dataset.SHARES, config.seed).items()}
     found = []
     for left in ("", *names):

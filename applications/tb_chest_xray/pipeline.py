@@ -25,6 +25,8 @@ REFERENCE = "reference.npz"  # what films usually look like to the reader
 def run(config: Config, data: str | None, out: pathlib.Path, resume: bool) -> dict[str, Any]:
     """The experiment of `config` from data to report; returns its figures and the paths written."""
     if config.experiment in ("table", "sources"):
+        if resume:
+            raise ValueError(f"--experiment {config.experiment} cannot be resumed; start it anew without --resume.")
         from applications.tb_chest_xray import experiments
 
         return experiments.run(config, data, out)
@@ -49,10 +51,12 @@ def train(config: Config, data: str | None, out: pathlib.Path, resume: bool) -> 
     if config.experiment in ("table", "sources"):
         raise ValueError(f"--experiment {config.experiment} belongs to `hub run`: it leaves figures, not a model.")
     source = dataset.prepare(data, config, runs.say)
-    work = runs.work_folder(out, LUNGS if config.experiment == "segmentation" else APP, resume)
     device = training.start(config)
+    trainer.check(config)
+    parts = dataset.splits(source, config)  # before there is a folder: wrong data leave nothing behind
+    work = runs.work_folder(out, LUNGS if config.experiment == "segmentation" else APP, resume)
+    _same_data(work, data and str(source.resolve()), resume)
     training.write_json(work / "config.json", dataclasses.asdict(config))
-    parts = dataset.splits(source, config)
     runs.say(f"Training on {len(parts['train']):,} films in {work} ({device})")
     try:
         model, found = fit(config, parts, work, resume)
@@ -81,6 +85,16 @@ def train(config: Config, data: str | None, out: pathlib.Path, resume: bool) -> 
     }
     training.write_json(work / "run.json", about)
     return work
+
+
+def _same_data(work: pathlib.Path, data: str | None, resume: bool) -> None:
+    """Keep the name of the data beside a run that begins; refuse to go on with others."""
+    path = work / "data.json"
+    was = runs.read_json(path)["data"] if resume and path.exists() else data
+    if was != data:
+        said = f"--data {was}" if was else "the synthetic sample, without --data"
+        raise ValueError(f"The run in {work} was started with {said}; resume it with the same. Received: {data!r}.")
+    training.write_json(path, {"data": data})
 
 
 def fit(

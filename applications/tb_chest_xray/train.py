@@ -101,6 +101,13 @@ def classification(
     return core
 
 
+def check(config: Config) -> None:
+    """Build both networks once, so that what cannot be built says so before any epoch is spent."""
+    models.segmenter(config.segmenter, config.size)
+    if config.experiment != "segmentation":
+        models.reader(config.model, config.size, config.weights)
+
+
 def optimizer(config: Config, steps: int) -> Any:
     """AdamW; its rate warms up over a twentieth of the run and falls as a cosine to a hundredth of the peak."""
     import keras
