@@ -23,9 +23,9 @@ class ClassActivationHead(keras.layers.Layer):
     """Features [N, h, w, C] to logits [N, units] and maps [N, h, w, units], float32 whatever the policy.
 
     The mean of a map over its positions plus the unit's bias is the unit's logit; with a `sharpness` r above 0 it is
-    log(mean(exp(r map))) / r instead of the mean, which is nearer to the largest value the larger r. Maps have no bounds; the positive
-    values speak for the unit. Weights are those of `keras.layers.Dense` after global average pooling: kernel
-    [C, units], bias [units].
+    log(mean(exp(r map))) / r instead of the mean, which is nearer to the largest value the larger r. Maps have no
+    bounds; the positive values speak for the unit. Weights are those of `keras.layers.Dense` after global average
+    pooling: kernel [C, units], bias [units].
 
     Args:
         units: number of logits.
