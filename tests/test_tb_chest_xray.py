@@ -146,6 +146,7 @@ def test_the_nine_backbones_train_one_step_and_export(name, tmp_path):
     from hub.export import export
 
     size = 96
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     core = model.reader(name, size)
     network = model.classifier(core, segmented=True)
@@ -156,9 +157,11 @@ def test_the_nine_backbones_train_one_step_and_export(name, tmp_path):
     before = core.get_layer("head").get_weights()[1].copy()
     loss = network.train_on_batch((films, masks), np.array([[0.0], [1.0]]))
     assert np.isfinite(loss) and (core.get_layer("head").get_weights()[1] != before).all()
-    keras.utils.set_random_seed(1)
     whole = model.whole(model.segmenter("unet_tiny", size), core, segmented=True)
-    facts = export(whole, tmp_path / "1", golden=np.rint(films), formats=("saved_model", "float32"), image_bytes=False)
+    loose = dict.fromkeys(("saved_model", "float32"), 1e-3)  # one step from random weights, rounding is still amplified
+    facts = export(
+        whole, tmp_path / "1", golden=np.rint(films), formats=tuple(loose), image_bytes=False, tolerance=loose
+    )
     assert set(facts["formats"]) == {"saved_model", "float32"}
 
 
