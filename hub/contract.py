@@ -122,6 +122,23 @@ def headless(entry: Entry) -> None:
     assert "logits" not in {layer.name for layer in model.layers}
 
 
+def viewed(entry: Entry) -> None:
+    """`features_only` gives stage 1 to n, `pooling` the last map's mean; any number of channels goes in."""
+    import numpy as np
+
+    import hub
+
+    size = {key: value for key, value in _size(entry).items() if key != "num_classes"}
+    size["input_shape"] = (*size["input_shape"][:2], 5)
+    stages = hub.load(entry.name, **size, features_only=True)
+    maps = stages(np.random.default_rng(0).normal(size=(2, *size["input_shape"])).astype("float32"), training=False)
+    strides = hub.strides(stages)
+    assert list(maps) == list(strides) == [f"stage{i}" for i in range(1, len(maps) + 1)]
+    assert all(map_.ndim == 4 for map_ in maps.values()) and sorted(strides.values()) == list(strides.values())
+    pooled = hub.load(entry.name, **size, pooling="avg")
+    assert pooled.output_shape == (None, pooled.layers[-2].output.shape[-1])
+
+
 def saved(entry: Entry) -> None:
     """A `.keras` file restores the same function without custom objects."""
     import hub
@@ -351,9 +368,13 @@ def tiny(entry: Entry, seed: int = 0, **overrides: Any) -> tuple[Any, Any]:
     import numpy as np
 
     keras.utils.set_random_seed(seed)
-    size = getattr(registry.module(entry), "CONTRACT_SIZE", {"input_shape": (64, 64, 3), "num_classes": 10})
-    model = registry.build(entry.name, **{**size, **overrides})
+    model = registry.build(entry.name, **{**_size(entry), **overrides})
     return model, np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
+
+
+def _size(entry: Entry) -> dict[str, Any]:
+    """The arguments of a small model of `entry`."""
+    return getattr(registry.module(entry), "CONTRACT_SIZE", {"input_shape": (64, 64, 3), "num_classes": 10})
 
 
 def same(a: Any, b: Any) -> None:
@@ -373,5 +394,5 @@ PER_ROOM: dict[str, tuple[Promise, ...]] = {
     "data": (known,),
 }
 COSTLY: dict[str, tuple[Promise, ...]] = {
-    "models": (trained, dynamic, headless, saved, exported, mixed, seeded),
+    "models": (trained, dynamic, headless, viewed, saved, exported, mixed, seeded),
 }

@@ -8,7 +8,7 @@ import pathlib
 import re
 from typing import Any
 
-from hub import registry, safe_files
+from hub import backbone, registry, safe_files
 
 PICKLES = "unpickling runs code"
 ARRAYS = "it holds arrays and no model; if they are weights, hub.load(NAME, weights=PATH) reads them"
@@ -31,6 +31,9 @@ def load(
     weights: str | os.PathLike | None = None,
     num_classes: int = ...,
     input_shape: tuple[int | None, ...] = ...,
+    features_only: bool = False,
+    pooling: str | None = None,
+    freeze: bool | str = False,
     safe_mode: bool = True,
     **overrides: Any,
 ) -> Any:
@@ -40,8 +43,13 @@ def load(
         name: a registered name, regardless of case and separators (`ResNet-18`); `keras_hub/PRESET`; or a path: a
             `.keras` or `.safetensors` file, a SavedModel's folder, a folder of versions (the highest is taken).
         weights: a tag that `hub.info(name).weights` lists, or the path of a checkpoint; random weights by default.
-        num_classes: width of the head, 0 for none; the entry's own by default.
-        input_shape: height, width, channels; the entry's own by default.
+        num_classes: width of the head, 0 for none: the last feature map; the entry's own by default.
+        input_shape: height, width, channels, of which there may be any number; the entry's own by default.
+        features_only: the feature maps of every resolution instead of logits: a dictionary from `stage1`, `stage2`,
+            ...; `hub.strides(model)` tells their strides.
+        pooling: "avg" or "max": the last feature map pooled to one vector per image, instead of logits.
+        freeze: True: only the layer `logits` trains; the name of a layer, such as "stage3": what lies up to it does
+            not.
         safe_mode: False lets a file bring Python code (Lambda layers) and graph operations that reach beyond the
             model. Only for files whose author you trust as you trust a program's.
         **overrides: other arguments of the entry.
@@ -53,20 +61,40 @@ def load(
         raise ValueError(f"A name or a path would do. Received: {name!r}.")
     given = {k: v for k, v in {"num_classes": num_classes, "input_shape": input_shape}.items() if v is not ...}
     given |= overrides
+    view = {"features_only": features_only, "pooling": pooling, "freeze": freeze}
+    asked = [name for name, value in view.items() if value not in (None, False)]
     if str(name).startswith("keras_hub/"):
+        if asked:
+            raise ValueError(f"A KerasHub preset is loaded as it is, without {', '.join(asked)}.")
         return _preset(str(name).removeprefix("keras_hub/"), given | ({"weights": weights} if weights else {}))
     if _is_path(name):
-        if extra := [*given, *(["weights"] if weights is not None else [])]:
+        if extra := [*given, *asked, *(["weights"] if weights is not None else [])]:
             raise ValueError(f"A saved model is loaded as it was saved, without {', '.join(extra)}. Received: {name}.")
         return _open(pathlib.Path(name).expanduser(), safe_mode)
     entry = registry.info(os.fspath(name))
+    if entry.room != "models":
+        if extra := [*asked, *(["weights"] if weights is not None else [])]:
+            raise ValueError(
+                f"{' and '.join(extra).capitalize()} are for models; {entry.name} is one of the {entry.room}."
+            )
+        return _build(entry, given)
+    if features_only or pooling:
+        if features_only and pooling:
+            raise ValueError("Either `features_only`, every stage's map, or `pooling`, one vector. Received both.")
+        if given.get("num_classes", 0):
+            raise ValueError(f"`{asked[0]}` takes the place of the head. Received: num_classes={num_classes} with it.")
+        given["num_classes"] = 0
     built = _build(entry, given)
     if weights is not None:
-        if entry.room != "models":
-            raise ValueError(f"Weights are for models; {entry.name} is one of the {entry.room}.")
         from hub import weights as published
 
         published.apply(built, entry, weights, num_classes_given="num_classes" in given)
+    if features_only:
+        built = backbone.pyramid(built)
+    elif pooling:
+        built = backbone.pooled(built, pooling)
+    if freeze:
+        backbone.freeze(built, freeze)
     return built
 
 

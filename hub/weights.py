@@ -76,7 +76,8 @@ def load_into(
 ) -> None:
     """Copy `tensors`, named and laid out as PyTorch does, into the layers of `model`: all of them, or none.
 
-    Kernels are transposed; a model of gray images takes the sum of a kernel's three colours. The head is the layer
+    Kernels are transposed; a model of other than three channels takes the colours' kernels as `_other_colours` says.
+    The head is the layer
     `logits` and whatever has tensors that match a pattern of `ignored`: tensors of it that `model` lacks are passed
     over; with `new_head`, its layers keep their values from the first on that does not fit.
 
@@ -150,9 +151,22 @@ def _keras_layout(layer: Any, array: "np.ndarray", shape: tuple[int, ...], produ
     array = array.transpose(*range(2, array.ndim), 1, 0)
     if reordered:
         return array.reshape(*shape[:-1], -1)
-    if array.ndim == len(shape) == 4 and array.shape[2] == 3 and shape[2] == 1:
-        return array.sum(axis=2, keepdims=True)  # a gray image is the same in all three colours
+    if array.ndim == len(shape) == 4 and array.shape[2] == 3 != shape[2]:
+        return _other_colours(array, shape[2])
     return array
+
+
+def _other_colours(kernel: "np.ndarray", channels: int) -> "np.ndarray":
+    """A kernel over three colours as one over `channels`: where all channels are alike, it gives what three would.
+
+    One or two channels share the sum of the colours; of more, the colours take turns, each shared by its copies.
+    """
+    import numpy as np
+
+    if channels < 3:
+        return np.repeat(kernel.sum(axis=2, keepdims=True) / channels, channels, axis=2)
+    colours = np.arange(channels) % 3
+    return kernel[:, :, colours] / np.bincount(colours)[colours][:, None].astype(kernel.dtype)
 
 
 def _flattened(layer: Any, producers: dict[int, Any]) -> tuple[int, ...] | None:

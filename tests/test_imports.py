@@ -16,7 +16,8 @@ MAY_IMPORT = {  # room or file of `hub` -> the rooms or files of `hub` that it m
     "weights": LIGHT | {"checkpoint_files"},
     "checkpoint_files": set(),
     "safe_files": LIGHT,
-    "loading": LIGHT | {"weights", "safe_files", "export"},
+    "backbone": set(),
+    "loading": LIGHT | {"backbone", "weights", "safe_files", "export"},
     "layers": LIGHT | {"layers"},
     "losses": LIGHT | {"losses"},
     "metrics": LIGHT | {"metrics", "layers"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {  # room or file of `hub` -> the rooms or files of `hub` that it m
     "export": LIGHT | {"export", "layers"},
     "serving": LIGHT | {"serving", "export"},
     "contract": LIGHT | {"loading", "export"},
-    "__init__": {"loading", "papers", "registry"},
+    "__init__": {"backbone", "loading", "papers", "registry"},
 }
 BACKEND_FREE = {"layers", "losses", "metrics", "models"}
 FILES = sorted((ROOT / "hub").rglob("*.py"))

@@ -6,8 +6,8 @@ Idea: a network that is short in expectation while it trains and deep when it is
   the blocks cannot lean on each other.
 Differs: by default each example draws for itself and what survives is divided by its probability, as EfficientNet and
   timm do; the paper draws once per batch and multiplies by the probability when testing (`mode="batch"`,
-  `inverted=False`). A residual is computed before it is left out, so no time is saved. The paper's CIFAR networks of
-  110 and 1202 layers and its error rates are not repeated here.
+  `inverted=False`). A residual is computed before it is left out, so no time is saved. `resnet110_sd` is the paper's
+  network of 110 layers with the row convention; its error rates are not repeated.
 Checked: means and variances of both modes and conventions over many draws, rates 0 and 1, gradients, seeds, the
   expected depth of the paper's 110-layer network (tests/test_stochastic_depth.py); EfficientNet takes it.
 """

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from hub.layers.stochastic_depth import StochasticDepth, linear_decay
 from hub.layers.symmetric_conv import symmetric_conv
 from hub.registry import register
 
@@ -115,6 +116,7 @@ small = {
 @register("resnet44_cifar", **cifar, depths=(7, 7, 7), params=658_586)
 @register("resnet56_cifar", **cifar, depths=(9, 9, 9), params=853_018, gmacs=0.1255)
 @register("resnet110_cifar", **cifar, depths=(18, 18, 18), params=1_727_962, gmacs=0.2529)
+@register("resnet110_sd", **cifar, depths=(18, 18, 18), drop_path=0.5, params=1_727_962, gmacs=0.2529)
 @register("resnet1202_cifar", **cifar, depths=(200, 200, 200), params=19_421_274)
 @register("plain20_cifar", **plain, depths=(3, 3, 3), params=269_722, gmacs=0.0406)
 @register("plain32_cifar", **plain, depths=(5, 5, 5), params=464_154, gmacs=0.0689)
@@ -129,6 +131,7 @@ def resnet(
     width: int = 64,
     shortcut: Callable | None = project,
     stem: str = "imagenet",
+    drop_path: float = 0.0,
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     num_classes: int = 1000,
     name: str = "resnet",
@@ -143,6 +146,7 @@ def resnet(
         shortcut: `project` (option B), `zero_pad` (option A), or None for the paper's plain networks.
         stem: "imagenet" (7x7 by 2, pooled by 2), "cifar" (3x3, full size), or, for images of about 64 pixels, "small"
             (5x5 by 2; not the paper's).
+        drop_path: probability of leaving out the last block's residual while training; the blocks' rise to it linearly.
         num_classes: units of the float32 layer `logits`; 0 leaves out pooling and head and returns the feature map.
     """
     # Keras walks a graph by recursion, and resnet1202 is deeper than Python's default limit.
@@ -158,12 +162,15 @@ def resnet(
         x = conv_bn(inputs, width, 7, 2, "stem", activate=True)
         x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
         x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    rates = iter(linear_decay(sum(depths), drop_path))
     for stage, depth in enumerate(depths, 1):
         for i in range(depth):
             at = f"stage{stage}_block{i}"
             strides = 2 if stage > 1 and i == 0 else 1
             y = block(x, width * 2 ** (stage - 1), strides, at)
+            rate = next(rates)
             if shortcut:
+                y = StochasticDepth(rate, name=f"{at}_drop")(y) if rate else y
                 y = layers.Add(name=f"{at}_add")([y, shortcut(x, y.shape[-1], strides, at)])
             x = layers.ReLU(name=f"stage{stage}" if i == depth - 1 else f"{at}_out")(y)
     if num_classes:

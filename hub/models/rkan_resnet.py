@@ -42,4 +42,4 @@ def rkan_resnet(
     if num_classes:
         x = layers.GlobalAveragePooling2D(name="pool")(x)
         x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
-    return keras.Model(trunk.inputs, x, name=name)
+    return keras.Model(trunk.input, x, name=name)
