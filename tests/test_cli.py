@@ -24,7 +24,8 @@ def test_list(capsys):
 
 
 def test_info_forgives_case_and_separators(capsys):
-    assert answer(capsys, "info", "Wide-ResNet50_2", "--json")["params"] == 68_883_240
+    facts = answer(capsys, "info", "Wide-ResNet50_2", "--json")
+    assert facts["params"] == 68_883_240 and facts["memory"] == 4 * 68_883_240
 
 
 def test_papers(capsys):
@@ -55,10 +56,17 @@ def test_overview_and_check(capsys):
 
 
 @pytest.mark.slow
-def test_bench(capsys):
-    rows = {row["runtime"]: row for row in answer(capsys, "bench", "resnet_tiny", "--batch-size", "2", "--json")}
+def test_bench_and_what_info_remembers_of_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HUB_CACHE", str(tmp_path))
+    assert "hub bench resnet_tiny" in answer(capsys, "info", "resnet_tiny", "--json")["latency"]
+    found = answer(capsys, "bench", "wrn_tiny", "ResNet-tiny", "--batch-size", "2", "--json")
+    assert [row["name"] for row in found] == ["wrn_tiny"] * 6 + ["resnet_tiny"] * 6
+    rows = {row["runtime"]: row for row in found[6:]}
     assert {"keras predict", "tf.function", "saved_model", "tflite float32", "tflite float16", "tflite int8"} == set(
         rows
     )
     assert rows["keras predict"]["ratio"] == 1 and all(row["ms_per_image"] > 0 for row in rows.values())
     assert rows["saved_model"]["max_difference"] < 1e-2
+    known = answer(capsys, "info", "resnet_tiny", "--json")["latency"]
+    assert known["batch_size"] == 2
+    assert known["ms_per_image"] == {runtime: row["ms_per_image"] for runtime, row in rows.items()}

@@ -1,25 +1,30 @@
-"""`hub bench`: the latency of a model by runtime, side by side in one run."""
+"""`hub bench`: the latency of models by runtime, side by side in one run; `hub info` remembers the last one."""
 
 import argparse
+import contextlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 from applications.cli._quiet import start_tensorflow
+from hub import cache
 
-HELP = "time a model by runtime (Keras, graph, folded SavedModel, TFLite), each with its largest difference"
+HELP = "time models by runtime (Keras, graph, folded SavedModel, TFLite), each with its largest difference"
+RECORD = "bench.json"  # in the hub's cache: name -> the last measurement on this machine
 EXAMPLES = """
   hub bench resnet18
+  hub bench mobilenet_v2 efficientnet_b0
   hub bench resnet18 --batch-size 8 --json
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="an image model that `hub list --room models` prints")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="an image model that `hub list --room models` prints")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per call (default 1)")
-    parser.add_argument("--json", action="store_true", help="an array with one object per runtime")
+    parser.add_argument("--json", action="store_true", help="an array with one object per name and runtime")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,15 +32,47 @@ def run(args: argparse.Namespace) -> None:
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1. Received: {args.batch_size}.")
-    entry = registry.info(args.name)
-    if entry.room != "models":
-        raise ValueError(f"hub bench times image models. Received: {entry.name!r}, one of the {entry.room}.")
+    entries = [registry.info(name) for name in args.names]
+    for entry in entries:
+        if entry.room != "models":
+            raise ValueError(f"hub bench times image models. Received: {entry.name!r}, one of the {entry.room}.")
     start_tensorflow()
-    rows = measure(entry.name, args.batch_size)
+    answer = []
+    for entry in entries:
+        rows = measure(entry.name, args.batch_size)
+        _remember(entry.name, args.batch_size, rows)
+        answer += [{"name": entry.name, **row} for row in rows]
+        if not args.json:
+            _show(entry.name, args.batch_size, rows)
     if args.json:
-        print(json.dumps(rows))
-        return
-    print(f"{entry.name}, batch {args.batch_size}: ms per image, ratio to Keras's `predict`, difference over scale")
+        print(json.dumps(answer))
+
+
+def recalled(name: str) -> dict[str, Any] | None:
+    """The last measurement of `name` on this machine: `day batch_size ms_per_image`, the latter by runtime."""
+    try:
+        return json.loads(cache.folder(RECORD).read_text()).get(name)
+    except (OSError, ValueError):
+        return None
+
+
+def _remember(name: str, batch_size: int, rows: list[dict[str, Any]]) -> None:
+    path = cache.folder(RECORD)
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        known = {}
+    taken = {row["runtime"]: row["ms_per_image"] for row in rows}
+    known[name] = {"day": time.strftime("%Y-%m-%d"), "batch_size": batch_size, "ms_per_image": taken}
+    with contextlib.suppress(OSError):  # a read-only home costs the memory, not the answer
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(known))
+        aside.replace(path)
+
+
+def _show(name: str, batch_size: int, rows: list[dict[str, Any]]) -> None:
+    print(f"{name}, batch {batch_size}: ms per image, ratio to Keras's `predict`, difference over scale")
     for row in rows:
         difference = "" if row["max_difference"] is None else f"{row['max_difference']:.1e}"
         print(f"{row['runtime']:<16}{row['ms_per_image']:9.2f}{row['ratio']:8.2f}  {difference}")
