@@ -23,13 +23,11 @@ def main() -> None:
     import hub
     from hub import registry
 
-    patterns = sys.argv[1:] or ["*"]
+    chosen = [entry for pattern in sys.argv[1:] or ["*"] for entry in hub.list(pattern, room="models")]
     known = {row["name"]: row for row in map(json.loads, RESULTS.read_text().splitlines())} if RESULTS.exists() else {}
     entries = hub.list(room="models")
     known = {entry.name: known[entry.name] for entry in entries if entry.name in known}
-    for entry in entries:
-        if not any(entry in hub.list(pattern, room="models") for pattern in patterns):
-            continue
+    for entry in chosen:
         source = pathlib.Path(registry.HUB.parent, *entry.module.split(".")).with_suffix(".py")
         digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
         if known.get(entry.name, {}).get("source") == digest:

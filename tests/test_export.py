@@ -159,6 +159,17 @@ def test_int8_is_integer_until_the_decoder_and_pixels_go_in_unscaled(exported):
     assert details["image"]["quantization"] == (1.0, 0)
 
 
+def test_int8_of_a_transformer_runs_where_a_variance_would_round_to_zero(tmp_path):
+    """Layer normalisation's small variances are 0 in int8 beside large ones, and LiteRT ends a process that runs it."""
+    import hub
+
+    keras.utils.set_random_seed(0)
+    model = hub.load("vit_tiny_tiny")
+    golden = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype("float32")
+    found = export.export(model, tmp_path / "1", golden=golden, formats=("int8",), image_bytes=False)["formats"]["int8"]
+    assert found["verified"] and found["ops"]["RSQRT"] == 9
+
+
 # --- the manifest ----------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from hub.export import flatbuffer
 
 FORMATS = ("float32", "float16", "int8")
+_STATISTICS = {"MEAN", "SQUARED_DIFFERENCE", "RSQRT"}  # what normalisation over an input's own values is made of
 _WEIGHTED = ("CONV", "FULLY_CONNECTED", "MATMUL", "LSTM")  # parts of the names of operations with trained weights
 
 
@@ -41,7 +42,8 @@ def convert(saved_model: pathlib.Path, kind: str, samples: np.ndarray, allow_fle
 def _integer(converter: tf.lite.TFLiteConverter, samples: np.ndarray) -> bytes:
     """Calibrate, then quantise all but the tail: what `tf.lite.experimental.QuantizationDebugger` does, with uint8 in.
 
-    In int8 a log-probability moves in steps of 1/16, and a decoder's confidence takes some ten values.
+    In int8 a log-probability moves in steps of 1/16, and a decoder's confidence takes some ten values. Variances stay
+    float32 too: next to a large one, a small one would round to zero, at whose root LiteRT ends the process.
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
@@ -50,6 +52,8 @@ def _integer(converter: tf.lite.TFLiteConverter, samples: np.ndarray) -> bytes:
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
     nodes, ops = _tail(calibrated)
+    if any(op.name == "RSQRT" for op in flatbuffer.operations(calibrated)):
+        ops |= _STATISTICS
     return mlir_quantize(calibrated, input_data_type=tf.uint8, denylisted_nodes=nodes, denylisted_ops=ops)
 
 
