@@ -1,6 +1,7 @@
 """EfficientNet: gray images, dropped residuals, both padding rules; and real weights on real pictures."""
 
 import importlib.util
+import json
 import pathlib
 import re
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import hub
+from applications.cli import dispatch
 from hub import registry
 from hub.layers.stochastic_depth import StochasticDepth
 from hub.models.efficientnet import torch_names
@@ -112,6 +114,19 @@ def test_a_published_network_knows_real_pictures(lite0, pictures):
     logits = hub.load("tf_efficientnet_lite0", weights=lite0).predict(images, verbose=0)
     ranks = (logits > logits[np.arange(20), labels][:, None]).sum(axis=1)
     assert (ranks == 0).sum() >= 18 and (ranks < 5).sum() >= 19
+
+
+@pytest.mark.real
+def test_hub_predict_names_the_same_pictures(lite0, capsys):
+    folder = installed("foolbox", "foolbox==3.3.4") / "data"
+    paths = [str(path) for path in sorted(folder.glob("imagenet_*.jpg"))]
+    assert dispatch(["predict", "tf_efficientnet_lite0", *paths, "--weights", str(lite0), "--top", "5", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    labels = [int(path.rpartition("_")[2].removesuffix(".jpg")) for path in paths]
+    told = [[found["label"] for found in row["classes"]] for row in rows]
+    assert sum(best[0] == label for best, label in zip(told, labels, strict=True)) >= 18
+    assert sum(label in best for best, label in zip(told, labels, strict=True)) >= 19
+    assert rows[4]["classes"][0]["name"] == "strawberry"
 
 
 @pytest.mark.real

@@ -4,9 +4,12 @@ import argparse
 import importlib
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from hub import registry
 
 VERBS = sorted(path.stem for path in pathlib.Path(__file__).parent.glob("[!_]*.py"))
 
@@ -15,6 +18,9 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake with one sentence and exit status 2."""
 
     def error(self, message: str) -> NoReturn:
+        if (choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)) and len(choice[2]) > 400:
+            known = re.findall(r"[\w.-]+", choice[2])
+            message = f"{choice[1]!r} is not known here. {registry.suggest(choice[1], known)}"
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
             flag = unknown.split()[0]
@@ -51,8 +57,6 @@ def dispatch(argv: list[str]) -> int:
         return 0
     verb = argv[0]
     if verb not in VERBS:
-        from hub import registry
-
         hint = registry.suggest(verb, VERBS) if not verb.startswith("-") else ""
         print(f"hub: unknown command {verb!r}. {hint} `hub --help` lists them.", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import importlib
 import pathlib
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +13,16 @@ from applications.cli._quiet import start_tensorflow
 APPLICATIONS = sorted(path.parent.name for path in pathlib.Path(__file__).parents[1].glob("*/config.py"))
 
 
-def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """One parser per application, by name."""
-    apps = parser.add_subparsers(dest="app", metavar="APP", required=True)
-    return {
+def subparsers(
+    parser: argparse.ArgumentParser, unlisted: Iterable[str] = (), metavar: str = "APP"
+) -> dict[str, argparse.ArgumentParser]:
+    """One parser per application, by name, and one for each of `unlisted`, of which the help says nothing."""
+    apps = parser.add_subparsers(dest="app", metavar=metavar, required=True)
+    listed = {
         name: apps.add_parser(name, help=(config_module(name).__doc__ or "").partition("\n")[0], allow_abbrev=False)
         for name in APPLICATIONS
     }
+    return listed | {name: apps.add_parser(name, allow_abbrev=False) for name in unlisted}
 
 
 def config_module(app: str) -> ModuleType:

@@ -5,11 +5,10 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from applications.pictures import files
 from applications.runs import read_json
 from applications.street_number.config import CROP
 from applications.street_number.evaluate import TOO_LONG, read, text
-
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,19 +68,6 @@ def words(number: str, confidence: float, threshold: float) -> str:
     if confidence < threshold:
         return f"no answer: perhaps {number}, but the {sure} is below {threshold:.3f}"
     return f"{number} ({sure})"
-
-
-def files(names: list[str]) -> Iterator[pathlib.Path]:
-    """The images named, folders opened."""
-    for name in names:
-        path = pathlib.Path(name)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-            if not inside:
-                raise ValueError(f"{name} holds no image ({', '.join(sorted(PICTURES))}).")
-            yield from inside
-        else:
-            yield path
 
 
 def _box(value: str | None) -> Any:

@@ -175,24 +175,32 @@ TF = {"padding": "same", "epsilon": 1e-3}
 @register("tf_efficientnet_b7", **B[7], **TF, params=66_347_960, weights={"imagenet": {
     "repo": "timm/tf_efficientnet_b7.aa_in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
 @register("tf_efficientnet_lite0", **LITE[0], **TF, params=4_652_008, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_lite0.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_lite0.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_lite1", **LITE[1], **TF, params=5_416_680, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_lite1.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_lite1.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_lite2", **LITE[2], **TF, params=6_092_072, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_lite2.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_lite2.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_lite3", **LITE[3], **TF, params=8_197_096, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_lite3.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_lite3.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_lite4", **LITE[4], **TF, params=13_006_568, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_lite4.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_lite4.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("efficientnet_cc_b0_4e", **B[0], experts=4, params=13_314_116)
 @register("efficientnet_cc_b0_8e", **B[0], experts=8, params=24_013_284)
 @register("efficientnet_cc_b1_8e", **B[1], experts=8, params=39_715_968)
 @register("tf_efficientnet_cc_b0_4e", **B[0], experts=4, **TF, params=13_314_116, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_cc_b0_4e.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_cc_b0_4e.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_cc_b0_8e", **B[0], experts=8, **TF, params=24_013_284, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_cc_b0_8e.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_cc_b0_8e.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("tf_efficientnet_cc_b1_8e", **B[1], experts=8, **TF, params=39_715_968, weights={"imagenet": {
-    "repo": "timm/tf_efficientnet_cc_b1_8e.in1k", "file": "model.safetensors", "license": "apache-2.0"}})  # fmt: skip
+    "repo": "timm/tf_efficientnet_cc_b1_8e.in1k", "file": "model.safetensors",
+    "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 def efficientnet(
     width: float = 1.0,
     depth: float = 1.0,

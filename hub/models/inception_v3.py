@@ -140,7 +140,7 @@ def mixed(
     weights={"imagenet": {"repo": "timm/inception_v3.gluon_in1k", "file": "model.safetensors",
         "license": "apache-2.0"},
         "imagenet_tv": {"repo": "timm/inception_v3.tv_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("inception_v3_keras", bn_scale=False, count_border=False, params=23_817_352, gmacs=5.713)
 def inception_v3(
     width: float = 1.0,

@@ -47,11 +47,11 @@ def block(x: keras.KerasTensor, drop_path: float, name: str) -> keras.KerasTenso
 @register("mixer_b32", **base, patch_size=32, params=60_293_428, gmacs=3.24)
 @register("mixer_b16", **base, params=59_880_472, gmacs=12.62,
     weights={"imagenet": {"repo": "timm/mixer_b16_224.goog_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("mixer_l32", **large, patch_size=32, params=206_939_264, gmacs=11.27)
 @register("mixer_l16", **large, params=208_196_168, gmacs=44.60,
     weights={"imagenet": {"repo": "timm/mixer_l16_224.goog_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("mixer_h14", width=1280, depth=32, patch_size=14)
 def mlp_mixer(
     width: int,

@@ -31,7 +31,7 @@ TORCH_NAMES = (  # layer -> module of timm's mobilenetv1; hub.weights reads it
 @register("mobilenet_tiny", width=0.25, depths=(1, 1, 1, 1, 1))
 @register("mobilenet", params=4_231_976, gmacs=0.569,
     weights={"imagenet": {"repo": "timm/mobilenetv1_100.ra4_e3600_r224_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("mobilenet_075", width=0.75, params=2_585_560, gmacs=0.325)
 @register("mobilenet_050", width=0.5, params=1_331_592, gmacs=0.149)
 @register("mobilenet_025", width=0.25, params=470_072, gmacs=0.041)

@@ -75,19 +75,19 @@ def block(x: keras.KerasTensor, num_heads: int, mlp_ratio: float, drop_path: flo
 @register("vit_tiny_tiny", width=32, num_heads=2, depth=4)
 @register("vit_tiny_patch16", **tiny, params=5_717_416,
     weights={"imagenet": {"repo": "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("vit_small_patch16", **small, params=22_050_664,
     weights={"imagenet": {"repo": "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("vit_base_patch16", **base, params=86_567_656,
     weights={"imagenet": {"repo": "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("vit_base_patch32", **base, patch_size=32, params=88_224_232,
     weights={"imagenet": {"repo": "timm/vit_base_patch32_224.augreg_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("vit_large_patch16", **large, params=304_326_632,
     weights={"imagenet": {"repo": "timm/vit_large_patch16_224.augreg_in21k_ft_in1k", "file": "model.safetensors",
-        "license": "apache-2.0"}})  # fmt: skip
+        "license": "apache-2.0", "mean": 0.5, "std": 0.5}})  # fmt: skip
 @register("deit_tiny", **tiny, params=5_717_416,
     weights={"imagenet": {"repo": "timm/deit_tiny_patch16_224.fb_in1k", "file": "model.safetensors",
         "license": "apache-2.0"}})  # fmt: skip
