@@ -3,8 +3,8 @@
     python benchmarks/fashion_mnist.py --data /usr/share/datasets/fashion-mnist [NAME ...]
 
 The folder is that of Debian's package `dataset-fashion-mnist`. Accuracies are on all 10,000 test images; beside them
-stand chance and a linear classifier trained alike. Every network is a small one of its family, about alike in cost, and
-has a floor to stay above: the run fails below it. Lines go to `docs/fashion_mnist.jsonl`, and are not run again.
+stand chance and a linear classifier trained alike. Every network is a small one of its family and has a floor, five
+points under its first run: below it the run fails. Lines go to `docs/fashion_mnist.jsonl`, and are not run again.
 """
 
 import argparse
@@ -22,32 +22,32 @@ EPOCHS, BATCH, IMAGES, SIDE = 3, 64, 10_000, 32
 LINEAR = "linear classifier"
 cifar = {"stem": "cifar", "depths": (1, 1, 1), "width": 12}
 NETWORKS = {  # name -> (arguments that make it small, floor)
-    LINEAR: ({}, 0.70),
-    "lenet5": ({}, 0.75),
-    "cnn_svm": ({"filters": (16, 32), "units": 256, "input_shape": (SIDE, SIDE, 1)}, 0.80),
-    "enhanced_cnn": ({"filters": (16, 32, 64), "units": 128}, 0.80),
-    "vgg_tiny": ({}, 0.70),
-    "all_cnn_tiny": ({}, 0.70),
-    "simplenet_tiny": ({}, 0.75),
-    "resnet_tiny": (cifar, 0.80),
-    "resnet_ibn_tiny": ({"width": 16}, 0.70),
-    "resnet_spd_tiny": ({}, 0.75),
-    "senet_tiny": ({}, 0.70),
-    "wrn_tiny": ({}, 0.75),
-    "pyramidnet_tiny": ({}, 0.80),
-    "densenet_tiny": ({}, 0.70),
-    "sparsenet_tiny": ({"growth": (8, 16, 16)}, 0.75),
-    "irevnet_tiny": ({"depths": (2, 2, 2), "width": 8}, 0.70),
-    "squeezenet_tiny": ({}, 0.60),
-    "mobilenet_tiny": ({}, 0.70),
-    "mobilenet_v2_tiny": ({}, 0.60),
-    "efficientnet_tiny": ({}, 0.60),
-    "regnet_tiny": ({}, 0.70),
-    "convnext_mini": ({}, 0.60),
-    "spartan_tiny": ({"width": 16}, 0.60),
-    "vit_tiny_tiny": ({"patch_size": 4, "width": 48}, 0.70),
-    "mixer_tiny": ({"patch_size": 4, "width": 48}, 0.70),
-    "cait_tiny": ({"patch_size": 4}, 0.60),
+    LINEAR: ({}, 0.77),
+    "lenet5": ({}, 0.78),
+    "cnn_svm": ({"filters": (16, 32), "units": 256, "input_shape": (SIDE, SIDE, 1)}, 0.79),
+    "enhanced_cnn": ({"filters": (16, 32, 64), "units": 128}, 0.73),
+    "vgg_tiny": ({}, 0.74),
+    "all_cnn_tiny": ({}, 0.60),
+    "simplenet_tiny": ({}, 0.79),
+    "resnet_tiny": (cifar, 0.78),
+    "resnet_ibn_tiny": ({"width": 16}, 0.80),
+    "resnet_spd_tiny": ({}, 0.81),
+    "senet_tiny": ({}, 0.77),
+    "wrn_tiny": ({}, 0.80),
+    "pyramidnet_tiny": ({}, 0.78),
+    "densenet_tiny": ({}, 0.76),
+    "sparsenet_tiny": ({"growth": (8, 16, 16)}, 0.79),
+    "irevnet_tiny": ({"depths": (2, 2, 2), "width": 8}, 0.80),
+    "squeezenet_tiny": ({}, 0.52),
+    "mobilenet_tiny": ({}, 0.73),
+    "mobilenet_v2_tiny": ({}, 0.69),
+    "efficientnet_tiny": ({}, 0.72),
+    "regnet_tiny": ({}, 0.73),
+    "convnext_mini": ({}, 0.78),
+    "spartan_tiny": ({"width": 16}, 0.80),
+    "vit_tiny_tiny": ({"patch_size": 4, "width": 48}, 0.62),
+    "mixer_tiny": ({"patch_size": 4, "width": 48}, 0.76),
+    "cait_tiny": ({"patch_size": 4}, 0.52),
 }
 
 

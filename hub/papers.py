@@ -25,9 +25,9 @@ def papers() -> list[dict]:
             "checked": "",
         }
     for entry in registry.list():
-        if entry.slug:
-            row = rows.setdefault(entry.slug, {"slug": entry.slug, "title": entry.title, "paper": entry.paper,
-                                               "entries": [], "application": None, "checked": ""})  # fmt: skip
+        for slug in entry.slug.split():
+            row = rows.setdefault(slug, {"slug": slug, "title": entry.title, "paper": entry.paper,
+                                         "entries": [], "application": None, "checked": ""})  # fmt: skip
             row["entries"].append(entry.name)
             row["checked"] = row["checked"] or entry.checked
     for name, said in _applications():

@@ -35,6 +35,7 @@ def test_papers(capsys):
         assert {"slug", "title", "entries", "application", "checked"} <= set(row)
     assert rows["multi_digit_recognition"]["application"] == "street_number"
     assert "resnet18" in rows["resnet"]["entries"] and rows["resnet"]["checked"]
+    assert rows["resnet18"]["entries"] == rows["resnet"]["entries"]  # the catalogue has that paper twice
     missing = {row["slug"] for row in answer(capsys, "papers", "--missing", "--json")}
     assert "gaitset" in missing and not missing & {"resnet", "wrn", "multi_digit_recognition"}
 

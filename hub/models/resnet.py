@@ -1,7 +1,7 @@
 """ResNet: residual networks for image classification.
 
 Paper: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv:1512.03385
-Slug: resnet
+Slug: resnet resnet18
 Idea: each block learns a residual F(x) that is added to an identity shortcut.
 Differs: the stride sits on the 3x3 convolution of the bottleneck, as in every public checkpoint ("v1.5"); the paper
   puts it on the first 1x1. The wide bottleneck is Zagoruyko and Komodakis's (BMVC 2016).
