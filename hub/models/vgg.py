@@ -16,8 +16,9 @@ Checked: on the same weights, logits and stage features equal torchvision's and 
 from collections.abc import Iterable
 
 import keras
-from keras import layers, ops
+from keras import layers
 
+from hub.layers.local_response_normalization import LocalResponseNormalization
 from hub.registry import register
 
 TORCH_IGNORED = (r"(classifier|pre_logits|head)\..*",)  # the head of torchvision's VGG and of timm's
@@ -33,26 +34,6 @@ def torch_names(model: keras.Model, tensors: Iterable[str]) -> tuple[tuple[str, 
 
 
 TORCH_NAMES = torch_names
-
-
-@keras.saving.register_keras_serializable("hub")
-class LocalResponseNormalization(layers.Layer):
-    """x / (bias + alpha * sum of squares over the `size` nearest channels) ** beta, any shape [..., C]; Krizhevsky et
-    al. (NIPS 2012), section 3.3, whose constants are the defaults and which VGG's section 2.1 adopts."""
-
-    def __init__(self, size: int = 5, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs):
-        super().__init__(**kwargs)
-        self.size, self.bias, self.alpha, self.beta = size, bias, alpha, beta
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        beside = [[0, 0]] * (len(x.shape) - 1) + [[self.size // 2, (self.size - 1) // 2]]
-        squares = ops.pad(ops.square(x), beside)
-        near = sum(squares[..., i : i + x.shape[-1]] for i in range(self.size))
-        return x / ops.power(self.bias + self.alpha * near, self.beta)
-
-    def get_config(self) -> dict:
-        own = {"size": self.size, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
-        return {**super().get_config(), **own}
 
 
 def fully_connected(units: int, kernel_size: int | None, **options) -> layers.Layer:
