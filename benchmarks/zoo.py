@@ -2,9 +2,9 @@
 
     python benchmarks/zoo.py [PATTERN ...]
 
-Each name has a process of its own (a converter can take a process down) and leaves one line in `docs/zoo.jsonl`; names
-whose source has not changed since are passed over. Weights are random: the difference to Keras says whether the file
-computes the same function, and for int8 only that it runs.
+The work is done in processes beside (a converter can take its process down), small models first; each name leaves one
+line in `docs/zoo.jsonl`, and names whose source has not changed since are passed over. Weights are random: the
+difference to Keras says whether the file computes the same function, and for int8 only that it runs.
 """
 
 import hashlib
@@ -13,44 +13,79 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
+import threading
+from collections.abc import Iterator
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "zoo.jsonl"
+KINDS = ("float32", "int8")
 LIMIT = 900  # seconds for one name
+MEMORY = 5_000_000  # KiB, after which a fresh process goes on
 
 
 def main() -> None:
     import hub
     from hub import registry
 
+    entries = hub.list(room="models")
     chosen = [entry for pattern in sys.argv[1:] or ["*"] for entry in hub.list(pattern, room="models")]
     known = {row["name"]: row for row in map(json.loads, RESULTS.read_text().splitlines())} if RESULTS.exists() else {}
-    entries = hub.list(room="models")
     known = {entry.name: known[entry.name] for entry in entries if entry.name in known}
+    digests = {}
     for entry in chosen:
         source = pathlib.Path(registry.HUB.parent, *entry.module.split(".")).with_suffix(".py")
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-        if known.get(entry.name, {}).get("source") == digest:
+        digests[entry.name] = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    waiting = [e for e in chosen if known.get(e.name, {}).get("source") != digests[e.name]]
+    waiting = [entry.name for entry in sorted(waiting, key=lambda entry: entry.params or 0)]
+    while waiting:
+        for row in measured(waiting):
+            waiting.remove(row["name"])
+            print(f"{row['name']:<28}{json.dumps(row)[:160]}", flush=True)
+            known[row["name"]] = {**row, "source": digests[row["name"]]}
+            lines = [json.dumps(known[each.name]) for each in entries if each.name in known]
+            aside = RESULTS.with_suffix(".tmp")
+            aside.write_text("\n".join(lines) + "\n")
+            aside.replace(RESULTS)
+
+
+def measured(names: list[str]) -> Iterator[dict]:
+    """A row for each of `names` until the child stops: by itself between two, or dead or too slow within one."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--child", *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    row: dict = {}
+    watch = threading.Timer(LIMIT, process.kill)
+    watch.start()
+    for line in process.stdout:
+        if not line.startswith("{"):
             continue
-        start = time.perf_counter()
-        row = {"name": entry.name, "source": digest, **measured(entry.name)}
-        print(f"{entry.name:<28}{time.perf_counter() - start:6.0f} s  {json.dumps(row)[:160]}", flush=True)
-        known[entry.name] = row
-        lines = [json.dumps(known[each.name]) for each in entries if each.name in known]
-        aside = RESULTS.with_suffix(".tmp")
-        aside.write_text("\n".join(lines) + "\n")
-        aside.replace(RESULTS)
+        said = json.loads(line)
+        row |= said
+        if "done" in said:
+            yield {key: value for key, value in row.items() if key != "done"}
+            row = {}
+            watch.cancel()
+            watch = threading.Timer(LIMIT, process.kill)
+            watch.start()
+    watch.cancel()
+    process.wait()
+    if row:
+        step = next((kind for kind in KINDS if kind not in row), "float32")
+        died = f"took more than {LIMIT} s" if process.returncode == -9 else f"ended the process ({process.returncode})"
+        yield {**row, step: {"error": f"converting or running it {died}"}}
 
 
-def measured(name: str) -> dict:
-    """What the child says of `name`, with the reason where it ends early."""
-    try:
-        done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return {"error": f"more than {LIMIT} s"}
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    row = {key: value for line in lines for key, value in line.items()}
-    return row if done.returncode == 0 else row | {"error": (done.stderr.strip().splitlines() or ["died"])[-1][:200]}
+def child(names: list[str]) -> None:
+    import resource
+
+    for name in names:
+        say(name=name)
+        try:
+            one(name)
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0][:200]}")
+        say(done=True)
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MEMORY:  # in KiB; TensorFlow gives nothing back
+            return
 
 
 def one(name: str) -> None:
@@ -76,13 +111,13 @@ def one(name: str) -> None:
         saved_model.write(folded, "image", folder / "saved_model", False)
         del model, folded
         keras.utils.clear_session()
-        for kind in ("float32", "int8"):
+        for kind in KINDS:
             try:
                 path = folder / f"{kind}.tflite"
                 path.write_bytes(tflite.convert(folder / "saved_model", kind, images, False))
                 say(**{kind: {"bytes": path.stat().st_size, **run(path, images, expected)}})
             except Exception as error:
-                say(**{kind: {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"}})
+                say(**{kind: {"error": f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0][:200]}"}})
 
 
 def run(path: pathlib.Path, images, expected: dict) -> dict:
@@ -107,4 +142,4 @@ def say(**facts) -> None:
 
 
 if __name__ == "__main__":
-    one(sys.argv[2]) if sys.argv[1:2] == ["--one"] else main()
+    child(sys.argv[2:]) if sys.argv[1:2] == ["--child"] else main()
