@@ -27,6 +27,7 @@ PLAIN = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis
 KERAS = re.compile(
     r"keras(\.src)?(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|models|ops|optimizers"
     r"|quantizers|random|regularizers)(\.\w+)*)?"
+    r"|keras\.src\.backend\.torch\.optimizers(\.\w+)*"  # what a model compiled on PyTorch is saved with
 )
 FUNCTIONS = ("activations", "losses", "metrics", "ops")  # modules of Keras whose functions only compute
 UNSAFE = ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")  # layers that carry or fetch code

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TORCH_LEAVES = {
     "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
-    "moving_mean": "running_mean", "moving_variance": "running_var",
+    "moving_mean": "running_mean", "moving_variance": "running_var", "gain": "gain",
 }  # fmt: skip
 COUNTER = ".num_batches_tracked"  # PyTorch's BatchNorm keeps it; it has no part in the function
 
@@ -89,6 +89,7 @@ def load_into(
         f"{_torch_name(layer.name, names)}.{TORCH_LEAVES[variable.name]}": (layer, variable)
         for layer in model.layers
         for variable in layer.weights
+        if variable.trainable or variable.name in TORCH_LEAVES  # a counter of ours is nobody else's
     }
     values = {
         key: _keras_layout(layer, tensors[key], variable.shape, producers)
