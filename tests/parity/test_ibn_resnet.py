@@ -1,10 +1,7 @@
 """IBN-ResNets against timm's ResNets with the paper's normalisations put in."""
 
-import keras
-import numpy as np
 import pytest
-
-from hub import registry, weights
+from same_weights import agree, loaded, outputs_of, pictures, shake_norms
 
 pytestmark = pytest.mark.parity
 
@@ -36,13 +33,7 @@ def reference(timm, name, variant):
         for stage in (network.layer1, network.layer2):
             channels = [m.num_features for m in stage.modules() if isinstance(m, nn.BatchNorm2d)][-1]
             setattr(stage[-1], last, nn.Sequential(nn.InstanceNorm2d(channels, affine=True), nn.ReLU()))
-    for module in network.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.InstanceNorm2d)):
-            nn.init.uniform_(module.weight, 0.3, 0.9)
-            nn.init.normal_(module.bias, std=0.2)
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    shake_norms(network)
     return network.eval()
 
 
@@ -50,24 +41,9 @@ def reference(timm, name, variant):
     ("name", "variant"), [("resnet18", "a"), ("resnet18", "b"), ("resnet50", "a"), ("resnet50", "b")]
 )
 def test_same_logits_and_stages(timm, tmp_path, name, variant):
-    import torch
-
     network = reference(timm, name, variant)
+    images = pictures(64, 96, 3)
     state = {k.replace("act2.0", "IN").replace("act3.0", "IN"): v for k, v in network.state_dict().items()}
-    torch.save(state, tmp_path / "model.pth")
-    images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
-    theirs = {}
-    for stage in (1, 2, 3, 4):
-        getattr(network, f"layer{stage}").register_forward_hook(
-            lambda _m, _i, out, at=f"stage{stage}": theirs.__setitem__(at, out.numpy().transpose(0, 2, 3, 1))
-        )
-    with torch.inference_mode():
-        theirs["logits"] = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    entry = registry.info(f"{name}_ibn_{variant}")
-    model = registry.build(entry.name, input_shape=(64, 96, 3))
-    weights.apply(model, entry, tmp_path / "model.pth", num_classes_given=False)
-    ours = keras.Model(model.input, {at: model.get_layer(at).output for at in theirs})(images, training=False)
-    for at, value in theirs.items():
-        mine = keras.ops.convert_to_numpy(ours[at])
-        assert mine.shape == value.shape and np.abs(value).max() > 1e-2
-        assert np.abs(mine - value).max() < 1e-4 * np.abs(value).max(), at
+    model = loaded(f"{name}_ibn_{variant}", state, tmp_path, images)
+    theirs = outputs_of(network, {f"stage{s}": f"layer{s}" for s in (1, 2, 3, 4)}, images)
+    agree(f"{name}_ibn_{variant}", model, theirs, images, reference="timm")

@@ -81,7 +81,7 @@ def test_timm_large(timm, tmp_path):
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
-    shake_norms(network, 0.5, 1.2)
+    shake_norms(network)
     images, options = pictures(67, 90, 3), {"zeros": ("mean",)}
     ends = {"stage1": "conv0", "stage2": "cell_stem_0", "stage3": "cell_5", "stage4": "cell_11", "stage5": "cell_17"}
     theirs = relu_of_stages(outputs_of(network, ends, images))

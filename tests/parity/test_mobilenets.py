@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from same_weights import agree, loaded, outputs_of, pictures, settle_norms
 
-from hub import contract, registry, weights
+from hub import contract, registry
 
 pytestmark = pytest.mark.parity
 STAGES = {  # name -> its reference, and the modules there that end the stages
@@ -37,106 +38,57 @@ KERAS = {  # name -> keras.applications' network, its arguments, and the layers 
 
 
 def reference(timm, name, **options):
-    """The reference with random kernels, and BatchNorm statistics and affine terms far from their neutral start.
-
-    Statistics lie about those of the random network itself, so that no layer drowns in ReLU6's ceiling. A channel whose
-    filter sees next to nothing would have no variance and multiply rounding by a hundred: timm's float32 then differs
-    from its own float64 by 1e-4. Hence the floor of half the layer's mean variance.
-    """
+    """The reference with random kernels, and BatchNorm statistics and affine terms far from their neutral start."""
     import torch
     import torchvision
 
     torch.manual_seed(0)
     make = getattr(torchvision.models, name, None)
     network = make(**options) if make else timm.create_model(name, **options)
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # the first batch's statistics are taken over whole
-        torch.nn.init.uniform_(norm.weight, 0.5, 2.5)
-        torch.nn.init.normal_(norm.bias, std=0.5)
     for module in network.modules():
-        if isinstance(module, torch.nn.Linear):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 2.5)
+            torch.nn.init.normal_(module.bias, std=0.5)
+        elif isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.1)
             torch.nn.init.normal_(module.bias)
-    with torch.inference_mode():
-        network.train()(torch.randn(4, 3, 96, 96))
-        for norm in norms:
-            norm.running_mean += 0.2 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
-            norm.running_var.clamp_(min=float(norm.running_var.mean()) / 2)
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.5, 2.0)
-    return network.eval()
+    settle_norms(network)
+    return network
 
 
-def outputs_of(network, ends, images):
-    """Logits and stage features, channels last."""
-    import torch
-
-    found = {}
-    for stage, end in enumerate(ends, 1):
-        network.get_submodule(end).register_forward_hook(
-            lambda _module, _input, out, at=f"stage{stage}": found.__setitem__(at, out)
-        )
-    with torch.inference_mode():
-        found["logits"] = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    return {k: v.numpy().transpose(0, 2, 3, 1) if v.ndim == 4 else v.numpy() for k, v in found.items()}
+def numbered(ends):
+    return {f"stage{s}": end for s, end in enumerate(ends, 1)}
 
 
-def saved(state, folder):
-    import torch
-
-    torch.save(state, folder / "model.pth")
-    return folder / "model.pth"
-
-
-def ours(name, path, images, **options):
-    model = registry.build(name, input_shape=images.shape[1:], **options)
-    weights.apply(model, registry.info(name), path, num_classes_given=bool(options))
-    return tapped(model, images)
-
-
-def tapped(model, images):
-    at = [layer.name for layer in model.layers if layer.name.startswith("stage")] + ["logits"]
-    outputs = keras.Model(model.input, {name: model.get_layer(name).output for name in at})(images, training=False)
-    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
-
-
-def assert_same(mine, theirs):
-    """Every output to 1e-4 of its largest value; none is trivial."""
-    assert mine.keys() == theirs.keys() == {"stage1", "stage2", "stage3", "stage4", "stage5", "logits"}
-    for at, value in theirs.items():
-        assert mine[at].shape == value.shape
-        assert value.std() > 1e-2 * np.abs(value).max() > 1e-4, f"nothing to compare at {at}"
-        assert np.abs(mine[at] - value).max() < 1e-4 * np.abs(value).max(), at
-
-
-def pictures(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+def library(other):
+    return "timm" if other.startswith(("mobilenetv1", "mobilenetv2")) else "torchvision"
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_same_logits_and_features(timm, tmp_path, name):
     other, ends = STAGES[name]
     network = reference(timm, other)
-    images = pictures(2, 224, 224, 3)
-    theirs = outputs_of(network, ends, images)
-    assert_same(ours(name, saved(network.state_dict(), tmp_path), images), theirs)
+    images = pictures(224, 224, 3)
+    model = loaded(name, network.state_dict(), tmp_path, images)
+    agree(name, model, outputs_of(network, numbered(ends), images), images, reference=library(other))
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"])
 def test_odd_sizes_few_classes_gray_images(timm, tmp_path, name):
     other, ends = STAGES[name]
     network = reference(timm, other, num_classes=7)
-    gray = pictures(2, 97, 130, 1, seed=1)
-    theirs = outputs_of(network, ends, np.repeat(gray, 3, axis=-1))
-    assert_same(ours(name, saved(network.state_dict(), tmp_path), gray, num_classes=7), theirs)
+    gray = pictures(97, 130, 1)
+    theirs = outputs_of(network, numbered(ends), np.repeat(gray, 3, axis=-1))
+    model = loaded(name, network.state_dict(), tmp_path, gray, num_classes=7)
+    agree(name, model, theirs, gray, reference=library(other), num_classes=7)
 
 
 def test_torchvision_v2_has_the_same_tensors_in_the_same_order(timm, tmp_path):
     network = reference(timm, "mobilenet_v2")
     names, tensors = timm.create_model("mobilenetv2_100").state_dict(), network.state_dict().values()
-    images = pictures(2, 96, 96, 3)
-    theirs = outputs_of(network, TORCHVISION_V2, images)
-    assert_same(ours("mobilenet_v2", saved(dict(zip(names, tensors, strict=True)), tmp_path), images), theirs)
+    images = pictures(96, 96, 3)
+    model = loaded("mobilenet_v2", dict(zip(names, tensors, strict=True)), tmp_path, images)
+    agree("mobilenet_v2", model, outputs_of(network, numbered(TORCHVISION_V2), images), images, reference="torchvision")
 
 
 @pytest.mark.parametrize("name", KERAS)
@@ -160,7 +112,7 @@ def test_keras_applications_mirrored(name):
             kernel = values[0]
             values[0] /= np.sqrt(np.prod(kernel.shape[: 2 if "Depthwise" in type(layer).__name__ else -1]))
         layer.set_weights(values)
-    network(pictures(4, 96, 64, 3, seed=1), training=True)
+    network(rng.normal(size=(4, 96, 64, 3)), training=True)
     for a, b in zip(theirs, mine, strict=True):
         values = [keras.ops.convert_to_numpy(w) for w in a.weights]
         if isinstance(a, keras.layers.BatchNormalization):
@@ -171,13 +123,10 @@ def test_keras_applications_mirrored(name):
             b.set_weights([values[0].reshape(b.kernel.shape), values[1]])
         else:
             b.set_weights([values[0][::-1, ::-1], *values[1:]])
-    images = pictures(2, 96, 64, 3)
-    taps = {f"stage{i}": network.get_layer(end).output for i, end in enumerate(ends, 1)}
-    taps["logits"] = network.output
-    expected = keras.Model(network.input, taps)(images[:, ::-1, ::-1], training=False)
-    expected = {at: keras.ops.convert_to_numpy(value) for at, value in expected.items()}
+    images = pictures(96, 64, 3)
+    expected = outputs_of(network, numbered(ends), images[:, ::-1, ::-1])
     expected = {at: value[:, ::-1, ::-1] if value.ndim == 4 else value for at, value in expected.items()}
-    assert_same(tapped(model, images), expected)
+    agree(name, model, expected, images, reference="keras.applications", num_classes=11)
 
 
 @pytest.mark.parametrize(

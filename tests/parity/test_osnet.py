@@ -1,7 +1,7 @@
 """OSNet against plain PyTorch modules written from the paper, whose names are torchreid's."""
 
-import numpy as np
 import pytest
+from same_weights import agree, loaded, outputs_of, pictures, shake_norms
 
 pytestmark = pytest.mark.parity
 
@@ -95,11 +95,7 @@ def osnet(width, instance, num_classes):
     ],
 )
 def test_same_logits_and_stages(tmp_path, name, size, num_classes):
-    import keras
     import torch
-    from safetensors.torch import save_file
-
-    from hub import registry, weights
 
     torch.manual_seed(0)
     width = float(name.rpartition("_x")[2].replace("_", "."))
@@ -107,28 +103,9 @@ def test_same_logits_and_stages(tmp_path, name, size, num_classes):
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(module.weight)
-        elif hasattr(module, "affine"):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.2)
-            torch.nn.init.normal_(module.bias, std=0.2)
-            if module.running_mean is not None:
-                torch.nn.init.normal_(module.running_mean, std=0.2)
-                torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    model = registry.build(name, input_shape=(*size, 3), num_classes=num_classes)
-    weights.apply(model, registry.info(name), tmp_path / "model.safetensors", num_classes_given=True)
-
-    theirs = {}
-    for at, module in [("stage1", network.conv2[2][0]), ("stage2", network.conv3[2][0]), ("stage3", network.conv5),
-                       ("embedding", network.fc)]:  # fmt: skip
-        module.register_forward_hook(lambda _m, _i, out, at=at: theirs.__setitem__(at, out.numpy()))
-    faint, stark = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")
-    images = np.stack([0.3 * faint, 3 * stark + 1])
-    with torch.inference_mode():
-        theirs["logits"] = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    tapped = keras.Model(model.input, {at: model.get_layer(at).output for at in theirs})
-    for at, mine in tapped(images, training=False).items():
-        expected = theirs[at].transpose(0, 2, 3, 1) if theirs[at].ndim == 4 else theirs[at]
-        mine = keras.ops.convert_to_numpy(mine)
-        assert mine.shape == expected.shape
-        assert np.ptp(expected[0] - expected[1]) > 1e-2 * np.abs(expected).max(), "blind"
-        assert np.abs(mine - expected).max() < 1e-4 * np.abs(expected).max(), at
+    shake_norms(network)
+    images = pictures(*size, 3)
+    model = loaded(name, network.state_dict(), tmp_path, images, num_classes=num_classes)
+    ends = {"stage1": "conv2.2.0", "stage2": "conv3.2.0", "stage3": "conv5", "embedding": "fc"}
+    theirs = outputs_of(network, ends, images)
+    agree(name, model, theirs, images, reference="torch", num_classes=num_classes)

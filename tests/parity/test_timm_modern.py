@@ -5,8 +5,9 @@ import re
 import keras
 import numpy as np
 import pytest
+from same_weights import agree, loaded, outputs_of, pictures, settle_norms
 
-from hub import registry, weights
+from hub import registry
 
 pytestmark = pytest.mark.parity
 LAYERS = {f"stage{s}": f"layer{s}" for s in (1, 2, 3, 4)}
@@ -18,14 +19,12 @@ XCEPTION = {"stage1": "act2", "stage2": "block1", "stage3": "block2", "stage4": 
 def randomised(network):
     """He-normal kernels; normalisation, LayerScale and biases far from their neutral start.
 
-    BatchNorm has about the statistics of the random network itself; the floor keeps a channel that sees next to nothing
-    from multiplying rounding. Attention's kernels are a fifth of that size: gates far out on the sigmoid would turn
-    rounding into another picture (SE-ResNet-50's fourth stage in timm's float32 was 3e-4 off its own float64).
+    Attention's kernels are a fifth of that size: gates far out on the sigmoid would turn rounding into another picture
+    (SE-ResNet-50's fourth stage in timm's float32 was 3e-4 off its own float64).
     """
     import torch
 
     torch.manual_seed(0)
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for name, value in network.named_parameters():
         if value.ndim > 1:
             torch.nn.init.kaiming_normal_(value)
@@ -35,58 +34,8 @@ def randomised(network):
             torch.nn.init.normal_(value, std=0.2)
         else:
             torch.nn.init.uniform_(value, 0.5, 1.5)
-    for norm in norms:
-        norm.momentum = None  # the first batch's statistics are taken over whole
-    if norms:
-        with torch.inference_mode():
-            network.train()(torch.randn(4, 3, 96, 96))
-            for norm in norms:
-                norm.running_mean += 0.2 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
-                norm.running_var.clamp_(min=float(norm.running_var.mean()) / 2)
-                norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.5, 2.0)
-    return network.eval()
-
-
-def pictures(*shape):
-    """A faint and a stark picture: deep features of two alike pieces of noise would hardly differ."""
-    faint, stark = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    return np.stack([0.3 * faint, 3 * stark + 1])
-
-
-def outputs_of(network, ends, images):
-    """The reference's logits and stage features, channels last."""
-    import torch
-
-    found = {}
-    for stage, module in ends.items():
-        network.get_submodule(module).register_forward_hook(
-            lambda _module, _input, out, at=stage: found.__setitem__(at, out.clone())
-        )
-    with torch.inference_mode():
-        found["logits"] = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    return {at: x.numpy().transpose(0, 2, 3, 1) if x.ndim == 4 else x.numpy() for at, x in found.items()}
-
-
-def loaded(name, state, folder, images, **options):
-    from safetensors.torch import save_file
-
-    save_file(state, folder / "model.safetensors")
-    model = registry.build(name, input_shape=images.shape[1:], **options)
-    weights.apply(model, registry.info(name), folder / "model.safetensors", num_classes_given=bool(options))
-    return model
-
-
-def assert_equal(model, theirs, images):
-    """Every output differs by less than 1e-4 of its largest absolute value, and depends on the picture."""
-    tapped = keras.Model(model.input, {at: model.get_layer(at).output for at in theirs})
-    found = {}
-    for at, mine in tapped(images, training=False).items():
-        mine, value = keras.ops.convert_to_numpy(mine), theirs[at]
-        assert mine.shape == value.shape
-        assert np.isfinite(value).all() and np.ptp(value[0] - value[-1]) > 1e-2 * np.abs(value).max(), "blind"
-        found[at] = float(np.abs(mine - value).max() / np.abs(value).max())
-    print(model.name, ", ".join(f"{at} {value:.1e}" for at, value in found.items()))
-    assert max(found.values()) < 1e-4
+    settle_norms(network)
+    return network
 
 
 @pytest.mark.parametrize(
@@ -108,8 +57,8 @@ def assert_equal(model, theirs, images):
 def test_same_logits_and_features(timm, tmp_path, name, ends, size):
     network = randomised(timm.create_model(name))
     images = pictures(*size, 3)
-    theirs = outputs_of(network, ends, images)
-    assert_equal(loaded(name, network.state_dict(), tmp_path, images), theirs, images)
+    model = loaded(name, network.state_dict(), tmp_path, images)
+    agree(name, model, outputs_of(network, ends, images), images, reference="timm")
 
 
 @pytest.mark.parametrize(
@@ -119,15 +68,17 @@ def test_gray_images_and_few_classes(timm, tmp_path, name, ends):
     network = randomised(timm.create_model(name, num_classes=7))
     gray = pictures(64, 64, 1)
     theirs = outputs_of(network, ends, np.repeat(gray, 3, axis=-1))
-    assert_equal(loaded(name, network.state_dict(), tmp_path, gray, num_classes=7), theirs, gray)
+    model = loaded(name, network.state_dict(), tmp_path, gray, num_classes=7)
+    agree(name, model, theirs, gray, reference="timm", num_classes=7)
 
 
 def test_convnext_features_and_new_head(timm, tmp_path):
     network = randomised(timm.create_model("convnext_atto"))
     images = pictures(64, 64, 3)
     theirs = outputs_of(network, CONVNEXT, images)
-    del theirs["logits"]
-    assert_equal(loaded("convnext_atto", network.state_dict(), tmp_path, images, num_classes=0), theirs, images)
+    theirs["output"] = theirs["stage4"]
+    model = loaded("convnext_atto", network.state_dict(), tmp_path, images, num_classes=0)
+    agree("convnext_atto", model, theirs, images, reference="timm", num_classes=0)
     with pytest.warns(UserWarning, match="head of"):
         model = loaded("convnext_atto", network.state_dict(), tmp_path, images, num_classes=3)
     norm = network.head.norm.weight.detach().numpy()
@@ -156,8 +107,8 @@ def test_torchvision(timm, tmp_path, name, other):
     else:
         ends = {f"stage{s}": f"trunk_output.block{s}" for s in (1, 2, 3, 4)}
         state = {regnet_name(key): x for key, x in state.items()}
-    theirs = outputs_of(network, ends, images)
-    assert_equal(loaded(name, state, tmp_path, images), theirs, images)
+    model = loaded(name, state, tmp_path, images)
+    agree(name, model, outputs_of(network, ends, images), images, reference="torchvision")
 
 
 def convnext_name(key):
@@ -215,11 +166,10 @@ def test_keras_applications_xception():
     assert copied == {layer.name for layer in model.layers if layer.weights}
     places = {
         "stage1": "block1_conv2_act", "stage2": "add", "stage3": "add_1", "stage4": "add_10",
-        "stage5": "block14_sepconv2_act", "logits": "predictions",
+        "stage5": "block14_sepconv2_act",
     }  # fmt: skip
-    tapped = keras.Model(theirs.input, {at: theirs.get_layer(place).output for at, place in places.items()})
-    expected = {at: keras.ops.convert_to_numpy(x) for at, x in tapped(images, training=False).items()}
-    assert_equal(model, expected, images)
+    expected = outputs_of(theirs, places, images)
+    agree("xception", model, expected, images, reference="keras.applications", num_classes=11)
 
 
 def xception_layers(name):

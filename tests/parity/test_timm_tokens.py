@@ -1,10 +1,10 @@
 """The same weights in timm's token networks and in ours: the same logits and the same tokens after every block."""
 
-import keras
 import numpy as np
 import pytest
+from same_weights import agree, loaded, outputs_of, pictures
 
-from hub import contract, registry, weights
+from hub import contract, registry
 from hub.layers.position_embedding import resampled
 
 pytestmark = pytest.mark.parity
@@ -53,59 +53,25 @@ def randomised(timm, name, **options):
     return network
 
 
-def outputs_of(network, images):
-    """Logits, and the tokens after each block, of class attention too."""
-    import torch
-
-    found = {}
-    for i, block in enumerate(network.blocks):
-        block.register_forward_hook(lambda _m, _i, out, at=f"block{i}": found.__setitem__(at, out))
-    for i, block in enumerate(getattr(network, "blocks_token_only", ())):
-        block.register_forward_hook(lambda _m, _i, out, at=f"class{i}": found.__setitem__(at, out))
-    with torch.inference_mode():
-        found["logits"] = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    return {at: value.numpy() for at, value in found.items()}
-
-
-def saved(network, folder):
-    from safetensors.torch import save_file
-
-    save_file(network.state_dict(), folder / "model.safetensors")
-    return folder / "model.safetensors"
-
-
-def loaded(name, path, images, **options):
-    model = registry.build(name, input_shape=images.shape[1:], **options)
-    weights.apply(model, registry.info(name), path, num_classes_given="num_classes" in options)
-    return model
-
-
-def largest_differences(model, images, theirs):
-    """Largest difference at each output, over the largest absolute value there; no output is trivial."""
-    taps = {at: model.get_layer(at).output for at in theirs}
-    mine = keras.Model(model.input, taps)(images, training=False)
-    found = {}
-    for at, value in theirs.items():
-        ours = keras.ops.convert_to_numpy(mine[at])
-        assert ours.shape == value.shape
-        assert value.std() > 1e-2 * np.abs(value).max() > 1e-4, f"nothing to compare at {at}"
-        found[at] = float(np.abs(ours - value).max() / np.abs(value).max())
+def tokens_of(network, model, images):
+    """Logits, and the tokens after each block, of class attention too; as maps where `model` has a stage."""
+    patch = {f"block{i}": f"blocks.{i}" for i in range(len(network.blocks))}
+    classes = {f"class{i}": f"blocks_token_only.{i}" for i in range(len(getattr(network, "blocks_token_only", ())))}
+    found = outputs_of(network, patch | classes, images)
+    for stage in (1, 2, 3, 4):
+        if any(layer.name == f"stage{stage}" for layer in model.layers):
+            shape = model.get_layer(f"stage{stage}").output.shape[1:]
+            tokens = found[f"block{stage * len(patch) // 4 - 1}"]
+            found[f"stage{stage}"] = tokens[:, -shape[0] * shape[1] :].reshape(-1, *shape)
     return found
 
 
-def pictures(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
-
-
 @pytest.mark.parametrize("name", WHOLE)
-def test_same_logits_and_tokens(timm, tmp_path, capsys, name):
+def test_same_logits_and_tokens(timm, tmp_path, name):
     network = randomised(timm, WHOLE[name])
-    images = pictures(1, 224, 224, 3)
-    model = loaded(name, saved(network, tmp_path), images)
-    found = largest_differences(model, images, outputs_of(network, images))
-    with capsys.disabled():
-        print(f"\n{name}: logits {found['logits']:.1e}, worst of {len(found) - 1} blocks {max(found.values()):.1e}")
-    assert max(found.values()) < 1e-4
+    images = pictures(224, 224, 3)
+    model = loaded(name, network.state_dict(), tmp_path, images)
+    agree(name, model, tokens_of(network, model, images), images, reference="timm")
 
     def spent():
         import torch
@@ -129,9 +95,9 @@ def test_same_logits_and_tokens(timm, tmp_path, capsys, name):
 @pytest.mark.parametrize("name", SHORT)
 def test_short_networks(timm, tmp_path, name):
     network = randomised(timm, SHORT[name], img_size=64, depth=4, num_classes=7)
-    images = pictures(2, 64, 64, 3)
-    model = loaded(name, saved(network, tmp_path), images, depth=4, num_classes=7)
-    assert max(largest_differences(model, images, outputs_of(network, images)).values()) < 1e-4
+    images, options = pictures(64, 64, 3), {"depth": 4, "num_classes": 7}
+    model = loaded(name, network.state_dict(), tmp_path, images, **options)
+    agree(name, model, tokens_of(network, model, images), images, reference="timm", **options)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16", "deit_tiny_distilled"])
@@ -140,9 +106,9 @@ def test_other_image_sizes(timm, tmp_path, name, size):
     """timm resamples the positions itself, at run time."""
     other = {**WHOLE, **SHORT}[name]
     network = randomised(timm, other, img_size=80, depth=4, dynamic_img_size=True)
-    images = pictures(2, *size, 3)
-    model = loaded(name, saved(network, tmp_path), images, depth=4)
-    assert max(largest_differences(model, images, outputs_of(network, images)).values()) < 1e-4
+    images = pictures(*size, 3)
+    model = loaded(name, network.state_dict(), tmp_path, images, depth=4)
+    agree(name, model, tokens_of(network, model, images), images, reference="timm", depth=4)
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 2])
@@ -159,27 +125,27 @@ def test_positions_are_resampled_as_timm_does(timm, prefix, grid):
 @pytest.mark.parametrize("name", ["vit_tiny_patch16", "deit_tiny_distilled", "mixer_s16", "cait_xxs24"])
 def test_gray_features_of_a_whole_checkpoint(timm, tmp_path, name):
     """With `num_classes=0`: the normalised patch tokens; heads and class attention are passed over."""
-    import torch
-
     network = randomised(timm, {**WHOLE, **SHORT}[name], img_size=64, depth=4)
-    gray = pictures(2, 64, 64, 1)
-    model = loaded(name, saved(network, tmp_path), gray, depth=4, num_classes=0)
-    with torch.inference_mode():
-        images = torch.from_numpy(np.repeat(gray, 3, axis=-1).transpose(0, 3, 1, 2).copy())
-        tokens = network.forward_features(images).numpy()[:, -16:]
-    difference = np.abs(keras.ops.convert_to_numpy(model(gray)) - tokens.reshape(2, 4, 4, -1)).max()
-    assert difference < 1e-4 * np.abs(tokens).max()
+    gray, options = pictures(64, 64, 1), {"depth": 4, "num_classes": 0}
+    model = loaded(name, network.state_dict(), tmp_path, gray, **options)
+    network.forward = network.forward_features
+    theirs = tokens_of(network, model, np.repeat(gray, 3, axis=-1))
+    theirs = {part: value for part, value in theirs.items() if not part.startswith("class")}
+    theirs["output"] = theirs["output"][:, -16:].reshape(2, 4, 4, -1)
+    agree(name, model, theirs, gray, reference="timm", **options)
 
 
 def test_a_new_head_and_a_wrong_checkpoint(timm, tmp_path):
     network = randomised(timm, "deit_tiny_distilled_patch16_224", img_size=64, depth=4)
-    path, images = saved(network, tmp_path), pictures(1, 64, 64, 3)
+    images, options = pictures(64, 64, 3), {"depth": 4, "num_classes": 3}
     with pytest.warns(UserWarning, match="keeps its own values"):
-        model = loaded("deit_tiny_distilled", path, images, depth=4, num_classes=3)
-    theirs = {at: value for at, value in outputs_of(network, images).items() if at != "logits"}
-    assert max(largest_differences(model, images, theirs).values()) < 1e-4
+        model = loaded("deit_tiny_distilled", network.state_dict(), tmp_path, images, **options)
+    theirs = tokens_of(network, model, images)
+    del theirs["output"]  # our heads are new
+    ours = outputs_of(model, {part: part for part in theirs}, images)
+    agree("deit_tiny_distilled", ours, theirs, images, reference="timm", **options)
     with pytest.raises(ValueError, match=r"does not fit vit.*dist_token"):
-        loaded("deit_tiny", path, images, depth=4)
+        loaded("deit_tiny", network.state_dict(), tmp_path, images, depth=4)
 
 
 @pytest.mark.parametrize("name", COUNTS)

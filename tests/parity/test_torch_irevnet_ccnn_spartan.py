@@ -9,6 +9,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from same_weights import agree, pictures
 
 from hub.registry import build
 
@@ -23,11 +24,6 @@ def libraries():
     from torch.nn import functional as F
 
     torch.set_num_threads(1)
-
-
-def pictures(*shape):
-    faint, stark = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    return np.stack([0.3 * faint, 2 * stark + 1])
 
 
 def shaken(model):
@@ -68,17 +64,9 @@ class Weights:
         return x @ self(at, "kernel") + self(at, "bias")
 
 
-def assert_equal(model, theirs, images):
-    tapped = keras.Model(model.input, {at: model.get_layer(at).output for at in theirs})
-    found = {}
-    for at, mine in tapped(images, training=False).items():
-        mine, value = keras.ops.convert_to_numpy(mine), theirs[at].detach().numpy()
-        value = np.moveaxis(value, 1, -1) if value.ndim > 2 else value
-        assert mine.shape == value.shape
-        assert np.isfinite(value).all() and np.ptp(value[0] - value[-1]) > 1e-2 * np.abs(value).max(), "blind"
-        found[at] = float(np.abs(mine - value).max() / np.abs(value).max())
-    print(model.name, ", ".join(f"{at} {value:.1e}" for at, value in found.items()))
-    assert max(found.values()) < 1e-4
+def compare(name, model, theirs, images, **options):
+    theirs = {part: np.moveaxis(x.detach().numpy(), 1, -1) for part, x in theirs.items()}
+    agree(name, model, theirs, images, reference="torch", **options)
 
 
 def squares(x):
@@ -100,7 +88,8 @@ def reversible_pair(w, at, x1, x2, strides, first):
 @pytest.mark.parametrize(("depths", "width"), [((3, 2, 2), 16), ((2, 3, 1), None)], ids=["injection", "bijection"])
 def test_irevnet(depths, width):
     images = pictures(16, 32, 3)
-    model = shaken(build("irevnet_tiny", depths=depths, width=width, input_shape=images.shape[1:], num_classes=7))
+    options = {"depths": depths, "width": width, "num_classes": 7}
+    model = shaken(build("irevnet_tiny", input_shape=images.shape[1:], **options))
     w, x, outputs = Weights(model), torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), {}
     x = torch.cat([x, torch.zeros(2, 2 * width - 3, 16, 32)], 1) if width else squares(x)
     pair = x.chunk(2, 1)
@@ -111,7 +100,7 @@ def test_irevnet(depths, width):
             pair = reversible_pair(w, at, *pair, strides, stage == i == 1)
         outputs[f"stage{stage}"] = torch.cat(pair, 1)
     x = F.relu(w.norm(outputs[f"stage{len(depths)}"], "tail_bn")).mean((2, 3))
-    assert_equal(model, outputs | {"logits": w.linear(x, "logits")}, images)
+    compare("irevnet_tiny", model, outputs | {"output": w.linear(x, "logits")}, images, **options)
 
 
 def cropped_kernel(w, at, points, rank, causal):
@@ -170,7 +159,7 @@ def test_ccnn(name, shape, points, sigma):
         y = F.gelu(convolve(w.norm(x, f"block{i}_bn"), f"block{i}"))
         x = x + F.gelu(linear(y, f"block{i}_linear"))
     logits = w.linear(w.norm(x, "tail_bn").flatten(2).mean(2), "logits")
-    assert_equal(model, {"stage1": x, "logits": logits}, images)
+    compare(name, model, {"stage1": x, "output": logits}, images, **options)
 
 
 def gate(w, x, at):
@@ -221,4 +210,5 @@ def test_spartan():
                 y = mix(w, y, f"{at}_{letter}", stage > 2)
                 x = x + w(f"{at}_{letter}_scale", "gamma")[:, None, None] * y
         outputs[f"stage{stage}"] = x
-    assert_equal(model, outputs | {"logits": w.linear(x.mean((2, 3)), "logits")}, images)
+    outputs["output"] = w.linear(x.mean((2, 3)), "logits")
+    compare("spartan_tiny", model, outputs, images, depths=depths)

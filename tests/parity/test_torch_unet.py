@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from same_weights import agree, loaded, pictures, shake_norms
 
-from hub import registry, weights
+from hub import registry
 
 pytestmark = pytest.mark.parity
 
@@ -46,11 +47,9 @@ def randomised(model):
     return {layer.name: [np.asarray(w, "float32") for w in layer.get_weights()] for layer in model.layers}
 
 
-def compare(model, images, theirs):
-    ours, theirs = model.predict(images, verbose=0), theirs.numpy().transpose(0, 2, 3, 1)
-    assert ours.shape == theirs.shape
-    assert np.abs(theirs).max() > 1e-2, "nothing to compare"
-    assert np.abs(ours - theirs).max() / np.abs(theirs).max() < 1e-4
+def compare(name, model, theirs, images, **options):
+    theirs = {part: x.numpy().transpose(0, 2, 3, 1) for part, x in theirs.items()}
+    agree(name, model, theirs, images, reference="torch", **options)
 
 
 @pytest.mark.parametrize(("name", "depth"), [("unet", 4), ("unet_modified", 4), ("unet_small", 3)])
@@ -58,35 +57,33 @@ def test_same_logits(timm, name, depth):
     import torch
 
     keras.utils.set_random_seed(0)
-    model = registry.build(name, filters=16, input_shape=(64, 48, 1))
+    images = pictures(64, 48, 1)
+    model = registry.build(name, filters=16, input_shape=images.shape[1:])
     of = randomised(model)
-    images = np.random.default_rng(1).normal(size=(2, 64, 48, 1)).astype("float32")
     with torch.inference_mode():
-        x, skips = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), []
+        x, stages = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), {}
         for level in range(1, depth + 1):
-            x = block(torch, of, f"stage{level}", x.shape[1])(x)
-            skips.append(x)
+            x = stages[f"stage{level}"] = block(torch, of, f"stage{level}", x.shape[1])(x)
             x = torch.nn.functional.max_pool2d(x, 2)
-        x = block(torch, of, f"stage{depth + 1}", x.shape[1])(x)
+        x = stages[f"stage{depth + 1}"] = block(torch, of, f"stage{depth + 1}", x.shape[1])(x)
         for level in range(depth, 0, -1):
             kernel, bias = of[f"decode{level}_up"]
             up = torch.nn.ConvTranspose2d(kernel.shape[3], kernel.shape[2], 2, stride=2)
             put(torch, up, weight=kernel.transpose(3, 2, 0, 1), bias=bias)
-            x = torch.cat([up(x), skips.pop()], 1)
+            x = torch.cat([up(x), stages[f"stage{level}"]], 1)
             x = block(torch, of, f"decode{level}", x.shape[1])(x)
-        compare(model, images, head(torch, of)(x))
+        compare(name, model, {**stages, "output": head(torch, of)(x)}, images, filters=16)
 
 
 def test_same_logits_over_the_same_encoder(timm, tmp_path):
     """timm's ResNet gives its stem's and its stages' maps to a decoder that enlarges by repetition."""
     import torch
-    from safetensors.torch import save_file
 
     torch.manual_seed(0)
     network = timm.create_model("resnet18").eval()
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    encoder = registry.build("resnet18", input_shape=(64, 96, 3), num_classes=0)
-    weights.apply(encoder, registry.info("resnet18"), tmp_path / "model.safetensors", num_classes_given=True)
+    shake_norms(network)
+    images = pictures(64, 96, 3)
+    encoder = loaded("resnet18", network.state_dict(), tmp_path, images, num_classes=0)
     keras.utils.set_random_seed(0)
     model = registry.build("unet_resnet18", backbone=encoder, num_classes=3)
     rng = np.random.default_rng(0)
@@ -94,18 +91,16 @@ def test_same_logits_over_the_same_encoder(timm, tmp_path):
         if layer.name.startswith("decode"):
             layer.set_weights([w + rng.uniform(0.1, 0.5, w.shape) * (w.ndim == 1) for w in layer.get_weights()])
     of = {layer.name: [np.asarray(w, "float32") for w in layer.get_weights()] for layer in model.layers}
-    images = np.random.default_rng(1).normal(size=(2, 64, 96, 3)).astype("float32")
     with torch.inference_mode():
-        x, skips = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), []
+        x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
         x = network.act1(network.bn1(network.conv1(x)))
-        skips.append(x)
+        stem, stages = x, {}
         x = network.maxpool(x)
-        for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
+        for stage in (1, 2, 3, 4):
+            x = stages[f"stage{stage}"] = getattr(network, f"layer{stage}")(x)
+        skips = {5: stages["stage3"], 4: stages["stage2"], 3: stages["stage1"], 2: stem}
         for level in (5, 4, 3, 2, 1):
             x = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
-            x = torch.cat([x, skips.pop()], 1) if skips else x
+            x = torch.cat([x, skips[level]], 1) if level in skips else x
             x = block(torch, of, f"decode{level}", x.shape[1])(x)
-        compare(model, images, head(torch, of)(x))
+        compare("unet_resnet18", model, {**stages, "output": head(torch, of)(x)}, images, num_classes=3)
