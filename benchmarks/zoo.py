@@ -103,7 +103,7 @@ def one(name: str) -> None:
     shape = [side or 224 for side in model.input_shape[1:]]
     images = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype("float32")
     if not isinstance(model.output, dict):
-        model = keras.Model(model.input, {"output": model.output})
+        model = keras.Model(model.input, {f"output{i}": value for i, value in enumerate(model.outputs)})
     expected = {key: np.asarray(value) for key, value in model(images, training=False).items()}
     folded, _ = fold.batch_norm(model)
     with tempfile.TemporaryDirectory() as folder:
