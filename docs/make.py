@@ -99,8 +99,8 @@ def summary(families: dict, zoo: dict) -> list[str]:
     wrong = [e.name for e in built if e.params != zoo[e.name].get("params")]
     return [
         f"{len(names)} names in {len(families)} families. {len(published)} state published parameters, which the"
-        f" contract recomputes; {len(built)} of them were built for this page too, {len(wrong)} differ{': ' * bool(wrong)}"
-        f"{', '.join(wrong)}.",
+        f" contract recomputes; {len(built)} of them were built for this page too, {len(wrong)} differ"
+        f"{': ' * bool(wrong)}{', '.join(wrong)}.",
         "",
     ]
 
