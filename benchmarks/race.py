@@ -89,12 +89,12 @@ def exported(model, folder: pathlib.Path, shape: tuple[int, ...]) -> dict[str, p
     from hub.export import fold, saved_model, tflite
 
     named = keras.Model(model.input, {"output": model.output})
-    saved_model.write(fold.batch_norm(named)[0], "image", folder / "saved_model", False)
+    saved_model.write(fold.batch_norm(named)[0], folder / "saved_model", False)
     samples = np.random.default_rng(1).integers(0, 256, (4, *shape)).astype("float32")
     paths = {}
     for kind in ("float32", "int8"):
         paths[kind] = folder / f"{kind}.tflite"
-        paths[kind].write_bytes(tflite.convert(folder / "saved_model", kind, samples, False))
+        paths[kind].write_bytes(tflite.convert(folder / "saved_model", kind, {"image": samples}, False))
     return paths
 
 

@@ -108,13 +108,13 @@ def one(name: str) -> None:
     folded, _ = fold.batch_norm(model)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        saved_model.write(folded, "image", folder / "saved_model", False)
+        saved_model.write(folded, folder / "saved_model", False)
         del model, folded
         keras.utils.clear_session()
         for kind in KINDS:
             try:
                 path = folder / f"{kind}.tflite"
-                path.write_bytes(tflite.convert(folder / "saved_model", kind, images, False))
+                path.write_bytes(tflite.convert(folder / "saved_model", kind, {"image": images}, False))
                 say(**{kind: {"bytes": path.stat().st_size, **run(path, images, expected)}})
             except Exception as error:
                 say(**{kind: {"error": f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0][:200]}"}})

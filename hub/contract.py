@@ -15,6 +15,8 @@ from hub import registry
 from hub.registry import Entry
 
 Promise = Callable[[Entry], None]
+EXAMPLES = 2  # that a small model is fed
+HEADS = ("logits", "embedding")  # layers that stay float32 under mixed precision
 
 
 def check(name: str) -> Iterator[tuple[str, str | None]]:
@@ -98,9 +100,12 @@ def trained(entry: Entry) -> None:
 
     model, images = tiny(entry)
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
-    targets = np.random.default_rng(1).normal(size=(len(images), *model.output_shape[1:])).astype("float32")
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    model.fit(images, targets, batch_size=len(images), verbose=0)
+    rng = np.random.default_rng(1)
+    targets = keras.tree.map_structure(
+        lambda output: rng.normal(size=(EXAMPLES, *output.shape[1:])).astype("float32"), model.output
+    )
+    model.compile(keras.optimizers.SGD(0.1), keras.tree.map_structure(lambda output: "mse", model.output))
+    model.fit(images, targets, batch_size=EXAMPLES, verbose=0)
     for weight, old in zip(model.trainable_weights, before, strict=True):
         now = keras.ops.convert_to_numpy(weight)
         assert np.isfinite(now).all(), f"{weight.path} is not finite"
@@ -109,9 +114,15 @@ def trained(entry: Entry) -> None:
 
 def dynamic(entry: Entry) -> None:
     """The batch is free, and no example sees its neighbour."""
+    import keras
+
     model, images = tiny(entry)
-    assert model.input_shape[0] is None, f"the batch axis is fixed at {model.input_shape[0]}"
-    same(model.predict(images, verbose=0)[:1], model.predict(images[:1], verbose=0))
+    for tensor in model.inputs:
+        assert tensor.shape[0] is None, f"the batch axis is fixed at {tensor.shape[0]}"
+    first = keras.tree.map_structure(lambda x: x[:1], images)
+    both, alone = (keras.tree.flatten(model.predict(each, verbose=0)) for each in (images, first))
+    for a, b in zip(both, alone, strict=True):
+        same(a[:1], b)
 
 
 def headless(entry: Entry) -> None:
@@ -141,12 +152,16 @@ def viewed(entry: Entry) -> None:
 
 def saved(entry: Entry) -> None:
     """A `.keras` file restores the same function without custom objects."""
+    import keras
+
     import hub
 
     model, images = tiny(entry)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder, "m.keras"))
-        same(model.predict(images, verbose=0), hub.load(str(Path(folder, "m.keras"))).predict(images, verbose=0))
+        again = hub.load(str(Path(folder, "m.keras")))
+    for a, b in zip(*(keras.tree.flatten(each.predict(images, verbose=0)) for each in (model, again)), strict=True):
+        same(a, b)
 
 
 def exported(entry: Entry) -> None:
@@ -160,13 +175,15 @@ def exported(entry: Entry) -> None:
         return
     model, images = tiny(entry)
     with tempfile.TemporaryDirectory() as folder:
-        facts = export(model, Path(folder, "1"), golden=np.clip(images * 64 + 128, 0, 255).astype("float32"),
-                       formats=("saved_model", "float32"), image_bytes=False)  # fmt: skip
+        golden = keras.tree.map_structure(
+            lambda x: np.clip(x * 64 + 128, 0, 255).astype("float32") if x.dtype == "float32" else x, images
+        )
+        facts = export(model, Path(folder, "1"), golden=golden, formats=("saved_model", "float32"), image_bytes=False)
     assert {"saved_model", "float32"} <= set(facts["formats"])
 
 
 def mixed(entry: Entry) -> None:
-    """Under `mixed_bfloat16` the body computes in 16 bits, the logits stay float32 and finite."""
+    """Under `mixed_bfloat16` the body computes in 16 bits, logits and embeddings stay float32 and finite."""
     import keras
     import numpy as np
 
@@ -174,11 +191,12 @@ def mixed(entry: Entry) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model, images = tiny(entry)
-        bodies = {layer.compute_dtype for layer in model.layers if layer.weights and layer.name != "logits"}
-        logits = model(images)
+        bodies = {layer.compute_dtype for layer in model.layers if layer.weights and layer.name not in HEADS}
+        outputs = keras.tree.flatten(model(images))
         assert bodies == {"bfloat16"}, f"the body computes in {bodies}"
-        assert keras.backend.standardize_dtype(logits.dtype) == "float32"
-        assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()
+        for output in outputs:
+            assert keras.backend.standardize_dtype(output.dtype) == "float32"
+            assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -363,13 +381,16 @@ def example(entry: Entry) -> Any:
 
 
 def tiny(entry: Entry, seed: int = 0, **overrides: Any) -> tuple[Any, Any]:
-    """A freshly seeded small model of `entry` and two images for it."""
+    """A freshly seeded small model of `entry` and two images for it, or what its `contract_inputs(model)` gives."""
     import keras
     import numpy as np
 
     keras.utils.set_random_seed(seed)
     model = registry.build(entry.name, **{**_size(entry), **overrides})
-    return model, np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
+    own = getattr(registry.module(entry), "contract_inputs", None)
+    if own:
+        return model, own(model)
+    return model, np.random.default_rng(0).normal(size=(EXAMPLES, *model.input_shape[1:])).astype("float32")
 
 
 def _size(entry: Entry) -> dict[str, Any]:

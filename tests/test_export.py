@@ -260,13 +260,41 @@ def test_a_wrong_file_is_refused(tmp_path):
 def test_the_verifier_catches_a_file_of_another_model(exported, images, tmp_path):
     _, folder, _, _ = exported
     (tmp_path / "model_float32.tflite").write_bytes((folder / "model_float32.tflite").read_bytes())
-    np.save(tmp_path / "golden.npy", images)
+    np.savez(tmp_path / "golden.npz", image=images)
     job = {"folder": str(tmp_path), "formats": ["float32"]}
     np.savez(tmp_path / "expected.npz", **outputs_of(exported[0], images))
     assert verify.work(job, lambda step: None)["float32"]["verified"]
     np.savez(tmp_path / "expected.npz", **outputs_of(reader_with_other_bias(), images[::-1]))
     with pytest.raises(child.ExportError, match=r"model_float32\.tflite differs"):
         verify.work(job, lambda step: None)
+
+
+def test_several_inputs_by_name_with_a_free_axis(tmp_path):
+    """A set of any size with its length: named in every format, alone and in a batch."""
+    frames = keras.Input((None, 6, 5, 1), name="frames")
+    length = keras.Input((), dtype="int32", name="length")
+    mean = ops.sum(frames, axis=1) / ops.reshape(ops.cast(length, "float32"), (-1, 1, 1, 1))
+    out = layers.Dense(3, name="out")(layers.Flatten()(layers.Conv2D(4, 3)(mean / 255.0)))
+    model = keras.Model({"length": length, "frames": frames}, {"out": out})
+    rng = np.random.default_rng(0)
+    golden = {"frames": rng.integers(0, 256, (5, 7, 6, 5, 1)), "length": np.array([7, 1, 3, 7, 2])}
+    report = export.export(model, tmp_path / "1", golden=golden, image_bytes=False)
+    assert report["golden_images"] == 5
+    for kind in export.FORMATS:
+        (signature,) = report["formats"][kind]["signatures"].values()
+        assert signature["inputs"]["frames"]["shape"] == [None, 6, 5, 1]
+        assert signature["inputs"]["frames"]["dtype"] == ("uint8" if kind == "int8" else "float32")
+        assert signature["inputs"]["length"] == {"shape": [], "dtype": "int32"}
+        assert signature["outputs"]["out"]["difference"] < 0.1 * signature["outputs"]["out"]["scale"]
+        assert report["formats"][kind]["batch"] == "any"
+    for change, said in (
+        ({"frames": golden["frames"]}, "must hold the inputs frames, length. Received: frames"),
+        ({**golden, "length": golden["length"][:4]}, r"as many examples for each input. Received: \[4, 5\]"),
+        ({**golden, "frames": golden["frames"] / 255}, r"pixels in 0\.\.255"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            export.export(model, tmp_path / "2", golden=change, image_bytes=False)
+    assert not (tmp_path / "2").exists()
 
 
 def test_bad_arguments_are_one_sentence(tmp_path, images):
@@ -434,9 +462,9 @@ def test_lint_and_converter_agree(case, tmp_path):
 
     keras.backend.clear_session()
     model = image_model(lambda x: {"out": LINT[case][0](x)})
-    saved_model.write(model, "image", tmp_path / "m", image_bytes=False)
+    saved_model.write(model, tmp_path / "m", image_bytes=False)
     try:
-        tflite.convert(tmp_path / "m", "float32", np.zeros((0, *SHAPE)), allow_flex=False)
+        tflite.convert(tmp_path / "m", "float32", {"image": np.zeros((0, *SHAPE), "float32")}, allow_flex=False)
         complaint = ""
     except Exception as error:
         complaint = str(error)

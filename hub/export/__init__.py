@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hub.export import child, manifest
+from hub.export import child, inputs, manifest
 from hub.export.child import ExportError
 from hub.export.manifest import staged
 from hub.export.serving import write_serving_config
@@ -27,8 +27,8 @@ def export(
     model: "keras.Model",
     folder: str | os.PathLike,
     *,
-    golden: "np.ndarray",
-    representative: "np.ndarray | None" = None,
+    golden: "np.ndarray | dict[str, np.ndarray]",
+    representative: "np.ndarray | dict[str, np.ndarray] | None" = None,
     formats: Sequence[str] = FORMATS,
     image_bytes: bool = True,
     allow_flex: bool = False,
@@ -42,12 +42,14 @@ def export(
     it comes from; an input that was given none is called `image`.
 
     Args:
-        model: functional or sequential, one image input `[N, height, width, channels]` with pixels 0..255.
+        model: functional or sequential, with one image input `[N, height, width, channels]`, or with named inputs in a
+            dict; what is float in them are pixels 0..255.
         folder: a new version folder such as `saved_models/street_number/1`, or one that `staged` yielded.
-        golden: images 0..255 on which every format must agree with `model`; used rounded to whole pixels.
-        representative: images 0..255 on which int8 measures its ranges; by default `golden`.
+        golden: images 0..255, or a dict of arrays by input name, on which every format must agree with `model`; used
+            rounded to whole pixels.
+        representative: as `golden`, on which int8 measures its ranges; by default `golden`.
         formats: any of `FORMATS`.
-        image_bytes: add the signature `serving_bytes`, which takes encoded images.
+        image_bytes: add the signature `serving_bytes`, which takes encoded images; for one image input only.
         allow_flex: allow operations that LiteRT does not have; such a file cannot be verified and says so.
         tolerance: format -> largest difference, as a share of an output's scale, where the default (1e-4, and 1e-2 for
             float16 weights) is too strict: at the steep edges of a map a small shift is a large difference.
@@ -67,22 +69,21 @@ def export(
     from hub.export.convert import answers
 
     formats = _formats(formats)
-    model = _float32(_image_model(model, image_bytes))
-    golden = _images("golden", golden, model)
-    representative = golden if representative is None else _images("representative", representative, model)
+    model = _float32(_plain(model, image_bytes))
+    golden = inputs.checked("golden", golden, model)
+    representative = golden if representative is None else inputs.checked("representative", representative, model)
 
     with staged(folder) as target:
         scratch = target / ".export"
         scratch.mkdir()
         try:
-            np.save(scratch / "golden.npy", golden)
-            np.save(scratch / "representative.npy", representative)
+            np.savez(scratch / "golden.npz", **golden)
+            np.savez(scratch / "representative.npz", **representative)
             np.savez(scratch / "live.npz", **answers(model, golden))
             model.save(scratch / "model.keras")
             job = {
                 "folder": str(scratch),
                 "formats": formats,
-                "input": re.sub(r"^(input_layer|keras_tensor)(_\d+)?$", "image", model.inputs[0].name),
                 "modules": _modules(model),
                 "image_bytes": image_bytes,
                 "allow_flex": allow_flex,
@@ -93,7 +94,7 @@ def export(
             report = {
                 "model": model.name,
                 "fingerprint": fingerprint(model),
-                "golden_images": len(golden),
+                "golden_images": len(next(iter(golden.values()))),
                 "folded_batch_norms": converted["folded"],
                 "flex": converted["flex"],
                 "formats": {kind: _place(kind, scratch, target) | verified[kind] for kind in formats},
@@ -123,26 +124,28 @@ def _formats(formats: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _image_model(model: "keras.Model", image_bytes: bool) -> "keras.Model":
+def _plain(model: "keras.Model", image_bytes: bool) -> "keras.Model":
     """The plain network of `model`, without what was added for training, its outputs in a dict by name."""
     import keras
 
     sequential = isinstance(model, keras.Sequential) and model.built
-    inputs = model.inputs if sequential or hasattr(model, "operations") else []
-    shapes = [tuple(tensor.shape) for tensor in inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
+    tensors = model.inputs if sequential or hasattr(model, "operations") else []
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    several = hasattr(model, "operations") and isinstance(model.input, dict)
+    if not several and (len(shapes) != 1 or len(shapes[0]) != 4):
         raise ValueError(
-            "Export takes a functional or sequential keras.Model with one image input [N, height, width, channels]. "
+            "Export takes a functional or sequential keras.Model with one image input [N, height, width, channels], or "
+            "with its inputs in a dict by name. "
             f"Received: {type(model).__name__} {getattr(model, 'name', '')!r} with inputs {shapes}."
         )
-    if image_bytes and (None in shapes[0][1:] or shapes[0][3] not in (1, 3)):
+    if image_bytes and (len(shapes) != 1 or None in shapes[0][1:] or shapes[0][-1] not in (1, 3)):
         raise ValueError(
-            "Encoded images need an input of fixed height and width with 1 or 3 channels; pass image_bytes=False. "
-            f"Received: input {shapes[0]}."
+            "Encoded images need one input of fixed height and width with 1 or 3 channels; pass image_bytes=False. "
+            f"Received: input {shapes[0] if len(shapes) == 1 else shapes}."
         )
-    return keras.Model(
-        inputs[0], _named_outputs(keras.Model(inputs[0], model.outputs[0]) if sequential else model), name=model.name
-    )
+    ends = model.outputs[0] if sequential else None
+    taken = model.input if several else tensors[0]
+    return keras.Model(taken, _named_outputs(keras.Model(taken, ends) if sequential else model), name=model.name)
 
 
 def _named_outputs(model: "keras.Model") -> dict[str, "keras.KerasTensor"]:
@@ -152,19 +155,6 @@ def _named_outputs(model: "keras.Model") -> dict[str, "keras.KerasTensor"]:
     if len(named) != len(model.outputs):
         raise ValueError(f"Every output needs a name: make the model return a dict. Received: {model.output_names}.")
     return named
-
-
-def _images(name: str, images: "np.ndarray", model: "keras.Model") -> "np.ndarray":
-    import numpy as np
-
-    images, shape = np.asarray(images), model.inputs[0].shape
-    fits = images.ndim == 4 and all(want in (None, have) for want, have in zip(shape, images.shape, strict=True))
-    if not fits or not len(images) or not np.issubdtype(images.dtype, np.number):
-        raise ValueError(f"{name} must be images of shape {tuple(shape)}. Received: {images.dtype} {images.shape}.")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and 1 < high <= 255):
-        raise ValueError(f"{name} must hold pixels in 0..255, unscaled. Received: values from {low:g} to {high:g}.")
-    return np.rint(images).astype("float32")
 
 
 def _float32(model: "keras.Model") -> "keras.Model":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hub.export import child
+from hub.export import child, inputs
 from hub.export.verify import BATCH, compare, refuse_difference
 
 
@@ -26,7 +26,7 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
         importlib.import_module(module)
     # The file was written a moment ago from a live model of the caller's, so its Lambda layers are the caller's own.
     model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=False)
-    golden = np.load(folder / "golden.npy")
+    golden = dict(np.load(folder / "golden.npz"))
     expected = answers(model, golden)
     reloaded = compare(dict(np.load(folder / "live.npz")), expected)
     refuse_difference("The model saved and loaded again", reloaded, tolerance=1e-2, agreement=None)
@@ -40,8 +40,8 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     if findings and "int8" in kinds:
         _refuse(findings, " Nothing was written; int8 cannot be calibrated with Flex ops, so leave it out of formats.")
     step("saved_model")
-    saved_model.write(model, job["input"], folder / "saved_model", job["image_bytes"])
-    samples = np.load(folder / "representative.npy")
+    saved_model.write(model, folder / "saved_model", job["image_bytes"])
+    samples = dict(np.load(folder / "representative.npz"))
     for kind in kinds:
         step(kind)
         try:
@@ -54,12 +54,15 @@ def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     return {"folded": folded, "flex": [vars(finding) for finding in findings]}
 
 
-def answers(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Outputs of `model`, which returns a dict, for `images`; a batch at a time."""
+def answers(model: Any, arrays: inputs.Arrays) -> dict[str, np.ndarray]:
+    """Outputs of `model`, which returns a dict, for `arrays` by input name; a batch at a time."""
     from keras import ops
 
-    cuts = range(0, len(images), BATCH)
-    parts = [model(images[start : start + BATCH], training=False) for start in cuts]
+    def part(start: int) -> dict[str, Any]:
+        some = {name: array[start : start + BATCH] for name, array in arrays.items()}
+        return model(inputs.feed(model, some), training=False)
+
+    parts = [part(start) for start in range(0, len(next(iter(arrays.values()))), BATCH)]
     return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in parts[0]}
 
 

@@ -101,8 +101,8 @@ def _operations(model: keras.Model) -> Iterator[tuple[str, str]]:
     import tensorflow as tf
 
     with layer_names(model):
-        spec = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype)
-        graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(spec).graph
+        specs = keras.tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), model.input)
+        graph = tf.function(lambda given: model(given, training=False)).get_concrete_function(specs).graph
     names = {each.name for each in _flat(model)}
     for op in graph.get_operations():
         owner, *inner = op.name.split("/")

@@ -11,20 +11,21 @@ import numpy as np
 import tensorflow as tf
 
 from hub.export import flatbuffer
+from hub.export.inputs import Arrays
 
 FORMATS = ("float32", "float16", "int8")
 _STATISTICS = {"MEAN", "SQUARED_DIFFERENCE", "RSQRT"}  # what normalisation over an input's own values is made of
 _WEIGHTED = ("CONV", "FULLY_CONNECTED", "MATMUL", "LSTM")  # parts of the names of operations with trained weights
 
 
-def convert(saved_model: pathlib.Path, kind: str, samples: np.ndarray, allow_flex: bool) -> bytes:
+def convert(saved_model: pathlib.Path, kind: str, samples: Arrays, allow_flex: bool) -> bytes:
     """The `.tflite` file of the signature `serving_default`, its input and outputs named as there.
 
     Args:
         saved_model: folder of the SavedModel.
         kind: one of `FORMATS`. `int8` has int8 weights and activations up to the last layer with weights; what
             decodes its outputs stays float32. It takes uint8 pixels as they are and returns float32.
-        samples: images `[N, height, width, channels]` in 0..255 on which int8 measures its ranges.
+        samples: input name -> examples, pixels in 0..255 where they are float, on which int8 measures its ranges.
         allow_flex: whether operations may come that only TensorFlow has.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serving_default"])
@@ -39,7 +40,7 @@ def convert(saved_model: pathlib.Path, kind: str, samples: np.ndarray, allow_fle
     return converter.convert()
 
 
-def _integer(converter: tf.lite.TFLiteConverter, samples: np.ndarray) -> bytes:
+def _integer(converter: tf.lite.TFLiteConverter, samples: Arrays) -> bytes:
     """Calibrate, then quantise all but the tail: what `tf.lite.experimental.QuantizationDebugger` does, with uint8 in.
 
     In int8 a log-probability moves in steps of 1/16, and a decoder's confidence takes some ten values. Variances stay
@@ -74,8 +75,11 @@ def _tail(content: bytes) -> tuple[set[str], set[str]]:
     return {op.outputs[0] for op in tail if len(op.outputs) == 1}, several
 
 
-def _calibration(samples: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """One image at a time; a black and a white corner pin the input's range to 0..255, that is its scale to 1."""
-    for image in samples.astype("float32"):
-        image[0, 0], image[-1, -1] = 0, 255
-        yield [image[np.newaxis]]
+def _calibration(samples: Arrays) -> Iterator[Arrays]:
+    """One example at a time; a black and a white value pin each range of pixels to 0..255, that is its scale to 1."""
+    for i in range(len(next(iter(samples.values())))):
+        example = {name: array[i : i + 1].copy() for name, array in samples.items()}
+        for array in example.values():
+            if array.dtype == np.float32:
+                array.flat[0], array.flat[-1] = 0, 255
+        yield example

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hub.export import child, flatbuffer
+from hub.export.inputs import Arrays
 
 BATCH = 32
 # Format -> (largest difference as a share of the output's scale, least agreement of whole-number outputs).
@@ -22,13 +23,13 @@ TOLERANCE = {
     "float16": (1e-2, 0.9),
     "int8": (None, None),  # reported here; what it may cost is the application's to say
 }
-Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+Answer = Callable[[Arrays], dict[str, np.ndarray]]
 
 
 def work(job: dict[str, Any], step: child.Progress) -> dict[str, Any]:
     """Findings per format: differences, agreement, operations, names, shapes and whether the batch is free."""
     folder = pathlib.Path(job["folder"])
-    golden = np.load(folder / "golden.npy")
+    golden = dict(np.load(folder / "golden.npz"))
     expected = dict(np.load(folder / "expected.npz"))
     report = {}
     for kind in job["formats"]:
@@ -104,23 +105,23 @@ def refuse_difference(
             )
 
 
-def _saved_model(folder: pathlib.Path, golden: np.ndarray, expected: dict[str, np.ndarray]) -> dict[str, Any]:
+def _saved_model(folder: pathlib.Path, golden: Arrays, expected: dict[str, np.ndarray]) -> dict[str, Any]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))
-    pngs = np.array([tf.io.encode_png(image).numpy() for image in golden.astype("uint8")], object)
-    images = {"serving_default": golden, "serving_uint8": golden.astype("uint8"), "serving_bytes": pngs}
     signatures, ops = {}, collections.Counter()
     for name, call in loaded.signatures.items():
-        (spec,) = call.structured_input_signature[1].values()
+        specs = {spec.name: spec for spec in call.structured_input_signature[1].values()}
 
-        def answer(batch: np.ndarray, call: Any = call, spec: Any = spec) -> dict[str, np.ndarray]:
-            outputs = call(**{spec.name: tf.constant(batch, spec.dtype)})
+        def answer(batch: Arrays, call: Any = call, specs: Any = specs) -> dict[str, np.ndarray]:
+            outputs = call(**{key: tf.constant(value, specs[key].dtype) for key, value in batch.items()})
             return {key: value.numpy() for key, value in outputs.items()}
 
-        got = _answers(answer, images[name], len(golden))
+        got = _answers(answer, _as_taken(golden, specs), _count(golden))
         signatures[name] = {
-            "inputs": {spec.name: {"shape": spec.shape.as_list()[1:], "dtype": spec.dtype.name}},
+            "inputs": {
+                key: {"shape": spec.shape.as_list()[1:], "dtype": spec.dtype.name} for key, spec in specs.items()
+            },
             "outputs": compare(expected, got),
         }
         if name == "serving_default":
@@ -129,28 +130,36 @@ def _saved_model(folder: pathlib.Path, golden: np.ndarray, expected: dict[str, n
     return {"batch": "any", "verified": True, "ops": _sorted(ops), "flex_ops": [], "signatures": signatures}
 
 
-def _tflite(path: pathlib.Path, golden: np.ndarray, expected: dict[str, np.ndarray]) -> dict[str, Any]:
+def _as_taken(golden: Arrays, specs: dict[str, Any]) -> Arrays:
+    """`golden` as a signature takes it: by its names, encoded where it wants strings."""
+    import tensorflow as tf
+
+    if set(specs) == set(golden):
+        return {name: array.astype(specs[name].dtype.as_numpy_dtype) for name, array in golden.items()}
+    ((name, _),) = specs.items()
+    (images,) = golden.values()
+    return {name: np.array([tf.io.encode_png(image).numpy() for image in images.astype("uint8")], object)}
+
+
+def _tflite(path: pathlib.Path, golden: Arrays, expected: dict[str, np.ndarray]) -> dict[str, Any]:
     ops = collections.Counter(op.name for op in flatbuffer.operations(path.read_bytes()))
     flex = sorted(op.removeprefix("Flex") for op in ops if op.startswith("Flex"))
     facts = {"ops": _sorted(ops), "flex_ops": flex}
     if flex:  # LiteRT's own runtime cannot open it, and another runtime would prove nothing about this one
         return facts | {"batch": None, "verified": False, "signatures": {}}
-    singly, single = _runner(path), _runner(path).get_input_details()
-    ((name, detail),) = single.items()
-    one = _answers(_call(singly, name, detail), golden, 1)
+    singly, details = _runner(path), _runner(path).get_input_details()
+    one = _answers(_call(singly, details), golden, 1)
     batch = 1
-    if len(golden) > 1:
+    if _count(golden) > 1:
         try:
-            many = _answers(_call(_runner(path), name, detail), golden, BATCH)
+            many = _answers(_call(_runner(path), details), golden, BATCH)
             free = compare(one, many)
             refuse_difference(path.name, free, tolerance=1e-3, agreement=0.99)
             batch = "any"
         except (RuntimeError, ValueError):
             pass
-    signature = {
-        "inputs": {name: {"shape": _shape(detail), "dtype": np.dtype(detail["dtype"]).name}},
-        "outputs": compare(expected, one),
-    }
+    taken = {name: {"shape": _shape(each), "dtype": np.dtype(each["dtype"]).name} for name, each in details.items()}
+    signature = {"inputs": taken, "outputs": compare(expected, one)}
     return facts | {"batch": batch, "verified": True, "signatures": {"serving_default": signature}}
 
 
@@ -160,24 +169,36 @@ def _runner(path: pathlib.Path) -> Any:
     return Interpreter(str(path)).get_signature_runner("serving_default")
 
 
-def _call(runner: Any, name: str, detail: dict[str, Any]) -> Answer:
-    """`runner` on pixels 0..255: quantised as its input asks, which is exact where the scale is 1."""
-    scale, zero = detail["quantization"]
+def _call(runner: Any, details: dict[str, Any]) -> Answer:
+    """`runner` on pixels 0..255: quantised as its inputs ask, which is exact where the scale is 1."""
 
-    def answer(batch: np.ndarray) -> dict[str, np.ndarray]:
+    def quantised(name: str, batch: np.ndarray) -> np.ndarray:
+        scale, zero = details[name]["quantization"]
         if scale:
-            limits = np.iinfo(detail["dtype"])
+            limits = np.iinfo(details[name]["dtype"])
             batch = np.clip(np.rint(batch / scale) + zero, limits.min, limits.max)
-        return runner(**{name: batch.astype(detail["dtype"])})
+        return batch.astype(details[name]["dtype"])
+
+    def answer(batch: Arrays) -> dict[str, np.ndarray]:
+        return runner(**{name: quantised(name, array) for name, array in batch.items()})
 
     return answer
 
 
-def _answers(answer: Answer, images: np.ndarray, batch: int) -> dict[str, np.ndarray]:
-    """Answers for `images`, the first alone and the rest in batches, so that two batch sizes are tried."""
-    cuts = [0, 1, *range(1 + batch, len(images), batch), len(images)]
-    parts = [answer(images[start:stop]) for start, stop in itertools.pairwise(cuts) if stop > start]
+def _answers(answer: Answer, arrays: Arrays, batch: int) -> dict[str, np.ndarray]:
+    """Answers for `arrays`, the first example alone and the rest in batches, so that two batch sizes are tried."""
+    count = _count(arrays)
+    cuts = [0, 1, *range(1 + batch, count, batch), count]
+    parts = [
+        answer({name: array[start:stop] for name, array in arrays.items()})
+        for start, stop in itertools.pairwise(cuts)
+        if stop > start
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _count(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))
 
 
 def _shape(detail: dict[str, Any]) -> list[int | None]:
