@@ -10,7 +10,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,7 @@ def fit(
     *,
     monitor: str = "val_loss",
     resume: bool = False,
+    callbacks: Sequence[Any] = (),
     verbose: int | str = "auto",
 ) -> dict[str, list[float]]:
     """Run `model.fit` so that it can be interrupted, killed and resumed; ends with the best epoch's weights.
@@ -89,6 +90,8 @@ def fit(
         config: the run's configuration, kept beside the state; a resumed run must have the same.
         folder: the work folder.
         monitor: the logged value, smaller is better, that chooses the best epoch.
+        resume: go on where the run in `folder` stopped.
+        callbacks: the application's own, before those that keep the run.
 
     Returns:
         The history, one list per logged value, epochs of the interrupted run included.
@@ -100,6 +103,7 @@ def fit(
     state = State(model, folder, monitor)
     first = state.restore(config) if resume else state.begin(config)
     callbacks = [
+        *callbacks,
         keras.callbacks.LambdaCallback(on_epoch_end=state.save),
         keras.callbacks.TerminateOnNaN(),
     ]

@@ -17,6 +17,8 @@ MAY_IMPORT = {  # room or file of `hub` -> the rooms or files of `hub` that it m
     "checkpoint_files": set(),
     "safe_files": LIGHT,
     "backbone": set(),
+    "gallery": LIGHT | {"gallery_file"},
+    "gallery_file": set(),
     "loading": LIGHT | {"backbone", "weights", "safe_files", "export"},
     "layers": LIGHT | {"layers"},
     "losses": LIGHT | {"losses"},

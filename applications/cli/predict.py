@@ -23,7 +23,7 @@ EXAMPLES = """
 def configure(parser: argparse.ArgumentParser) -> None:
     published = [e.name for e in registry.list(room="models") if any(tag.startswith("imagenet") for tag in e.weights)]
     for name, sub in _app.subparsers(parser, published, metavar="APP|MODEL").items():
-        sub.add_argument("images", nargs="+", metavar="IMG", help="image files or folders of them")
+        sub.add_argument("images", nargs="+", metavar="FILE", help="files, or folders of them")
         sub.add_argument("--json", action="store_true", help="one object per line")
         if name in _app.APPLICATIONS:
             _app.add_run(sub)
