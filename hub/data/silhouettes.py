@@ -72,6 +72,17 @@ def narrow(frames: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(frames[..., _CUT : HEIGHT - _CUT])
 
 
+def strip(frames: np.ndarray, count: int = 12) -> np.ndarray:
+    """A picture of a clip: `count` of its frames uint8 [T, H, W], evenly spread, side by side, uint8 [H, count * W].
+
+    A clip of fewer frames shows all of them and ends in black.
+    """
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))]
+    picture = np.zeros((frames.shape[1], count * frames.shape[2]), np.uint8)
+    picture[:, : len(chosen) * frames.shape[2]] = chosen.transpose(1, 0, 2).reshape(frames.shape[1], -1)
+    return picture
+
+
 def check(frames: list[np.ndarray]) -> None:
     """Raise ValueError, in one sentence, where a frame is no silhouette: not uint8 [H, W], or all are 0 and 1."""
     for frame in frames:
