@@ -367,7 +367,7 @@ class Embedded:
 
 
 class FakeEmbedder:
-    width, threshold = 2, 1.0
+    width, threshold, search_threshold = 2, 1.0, 1.0
 
     def __init__(self, model):
         self.model = model

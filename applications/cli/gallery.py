@@ -161,7 +161,7 @@ def _search(args: argparse.Namespace) -> int:
         raise ValueError(f"--count must be at least 1. Received: {args.count}.")
     reader = _open(args)
     gallery.expect(reader.model)
-    threshold = reader.threshold if args.threshold is None else args.threshold
+    threshold = reader.search_threshold if args.threshold is None else args.threshold
     failed = 0
     for source in args.sources:
         found = reader.embed([source])

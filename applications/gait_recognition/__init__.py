@@ -1,0 +1,1 @@
+"""Gait recognition: who walks there, by silhouettes as a set."""
