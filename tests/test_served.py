@@ -15,6 +15,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 VERSION = ROOT / "saved_models" / "street_number" / "1"
+PACKAGED = sorted(path.parent for path in (ROOT / "saved_models").glob("*/*/run.json"))
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +81,51 @@ def test_predict_rest_and_grpc_agree(server, pictures, hub_command):
         print(index, number, row["confidence"], said[index]["confidence"], float(arrays["confidence"][index]))
 
 
-def test_the_committed_model_is_whole_and_small():
+def test_a_set_and_its_length_are_served(server):
+    """Walks of different lengths in one request, padded, by gRPC and as columns of JSON, like Keras on each alone."""
+    from tensorflow import make_ndarray, make_tensor_proto
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    import hub
+    from applications.gait_recognition.evaluate import embed
+    from hub.data import silhouettes
+    from hub.data.walker_silhouettes import walker
+
+    rest, rpc = server
+    clips = [silhouettes.narrow(silhouettes.clip(walker(who, "nm-01", 54, frames=(8, 8)))) for who in (901, 902)]
+    clips[1] = clips[1][:3]
+    sets = np.zeros((2, len(clips[0]), 64, 44, 1), "float32")
+    for place, clip in zip(sets, clips, strict=True):
+        place[: len(clip), ..., 0] = clip
+    lengths = np.array([len(clip) for clip in clips], "int32")
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "gait_recognition"
+    message.inputs["silhouettes"].CopyFrom(make_tensor_proto(sets))
+    message.inputs["length"].CopyFrom(make_tensor_proto(lengths))
+    with grpc.insecure_channel(rpc) as channel:
+        answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(message, timeout=60)
+    body = json.dumps({"inputs": {"silhouettes": sets.astype(int).tolist(), "length": lengths.tolist()}}).encode()
+    request = urllib.request.Request(f"{rest}/v1/models/gait_recognition:predict", body)
+    rows = json.load(urllib.request.urlopen(request, timeout=60))["outputs"]
+    network = hub.load(str(ROOT / "saved_models" / "gait_recognition" / "1" / "model.keras"))
+    expected = np.concatenate([embed(network, [clip]) for clip in clips])
+    for got in (make_ndarray(answer.outputs["embedding"]), np.array(rows)):
+        np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("version", PACKAGED, ids=lambda path: path.parent.name)
+def test_the_committed_models_are_whole_and_small(version):
     from hub.export import manifest
 
-    manifest.verify(VERSION)
-    assert sum(path.stat().st_size for path in VERSION.rglob("*") if path.is_file()) <= 6_000_000
+    manifest.verify(version)
+    assert sum(path.stat().st_size for path in version.rglob("*") if path.is_file()) <= 6_000_000
 
 
-def test_the_model_card_says_what_the_run_measured():
+@pytest.mark.parametrize("version", PACKAGED, ids=lambda path: path.parent.name)
+def test_the_model_cards_say_what_the_runs_measured(version):
     from applications.card import figures
 
-    assert figures(VERSION) in (ROOT / "applications" / "street_number" / "README.md").read_text()
+    assert figures(version) in (ROOT / "applications" / version.parent.name / "README.md").read_text()
 
 
 def test_it_reads_the_sample(pictures):

@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def dispatch(argv: list[str]) -> int:
     """Run one command line and return its exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # notes on absent GPUs and unknown graph attributes help nobody
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a video is said in a sentence of our own
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0
