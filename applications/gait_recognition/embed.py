@@ -27,17 +27,24 @@ class Embedded:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that embeds walks."""
     parser.add_argument("--track", type=int, metavar="N", help="of a video with several people, the one to take")
+    parser.add_argument(
+        "--method",
+        choices=("median", "network"),
+        default="median",
+        help="how people are cut out of a video: by the still background, or refined by a network (slower; needs the "
+        "files of mediapipe 0.10.21)",
+    )
 
 
 def open_embedder(folder: pathlib.Path, args: argparse.Namespace) -> "Embedder":
     """The network of the run in `folder`."""
-    return Embedder(folder, getattr(args, "track", None))
+    return Embedder(folder, args.track, args.method)
 
 
 class Embedder:
     """Turns sources into embeddings; `model` is the network's fingerprint, `width` the numbers of an embedding."""
 
-    def __init__(self, folder: pathlib.Path, track: int | None = None) -> None:
+    def __init__(self, folder: pathlib.Path, track: int | None = None, method: str = "median") -> None:
         import hub
         from hub.export import fingerprint
 
@@ -48,6 +55,7 @@ class Embedder:
         about = read_json(folder / "run.json")
         self.threshold, self.search_threshold = about["threshold"], about["search_threshold"]
         self.track = track
+        self.method = method
 
     def embed(self, sources: list[str]) -> list[Embedded]:
         """Every walk of every source, embedded, and a sentence where there is none."""
@@ -79,7 +87,7 @@ class Embedder:
         from hub.data.person_tracks import tracks
         from hub.data.silhouettes import narrow
 
-        found = tracks(source)
+        found = tracks(source, self.method)
         chosen = [track for track in found.tracks if self.track in (None, track.number)]
         if not chosen:
             numbers = ", ".join(str(track.number) for track in found.tracks) or "none"

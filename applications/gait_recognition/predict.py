@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     embed.configure(parser)
     parser.add_argument("--gallery", metavar="FILE", help="name people from this gallery (see `hub gallery`)")
-    parser.add_argument("--out", metavar="DIR", help="write strips, embeddings and a picture of each video's people")
+    parser.add_argument("--out", metavar="DIR", help="write embeddings, and a page with the people seen")
 
 
 def predict(folder: pathlib.Path, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -20,16 +20,18 @@ def predict(folder: pathlib.Path, args: argparse.Namespace) -> Iterator[dict[str
     from applications.gait_recognition.embed import Embedder
     from hub.gallery import Gallery
 
-    reader = Embedder(folder, args.track)
+    reader = Embedder(folder, args.track, args.method)
     gallery = Gallery.open(args.gallery, reader.model) if args.gallery else None
     out = _folder(args.out) if args.out else None
     limit = reader.search_threshold
     for source in args.images:
         found = reader.embed([source])
-        if out is not None and (whole := [one for one in found if one.vector is not None]):
-            _write(out, source, whole)
-        for one in found:
-            yield ({"source": one.source, "error": one.error} if one.error else _row(one, gallery, limit))
+        whole = [one for one in found if one.vector is not None]
+        rows = [_row(one, gallery, limit) for one in whole]
+        if out is not None and whole:
+            _write(out, source, whole, [row["words"] for row in rows])
+        yield from rows
+        yield from ({"source": one.source, "error": one.error} for one in found if one.error)
 
 
 def _row(one: Any, gallery: Any, threshold: float) -> dict[str, Any]:
@@ -50,21 +52,18 @@ def _folder(name: str) -> pathlib.Path:
     return out
 
 
-def _write(out: pathlib.Path, source: str, found: list[Any]) -> None:
-    """`STEM.npz` with the embeddings, `STEM-strips.png`, and for a video `STEM-people.jpg`, a frame with its tracks."""
-    import cv2
+def _write(out: pathlib.Path, source: str, walks: list[Any], said: list[str]) -> None:
+    """`STEM.npz`, the embeddings and their sources, and `STEM.html`, the people seen."""
     import numpy as np
 
+    from applications.gait_recognition import seen_report
     from hub.data.person_tracks import annotated
-    from hub.data.silhouettes import strip
 
     stem = pathlib.Path(source).stem
-    np.savez(
-        out / f"{stem}.npz",
-        embeddings=np.stack([one.vector for one in found]),
-        sources=np.array([one.source for one in found]),
-    )
-    cv2.imwrite(str(out / f"{stem}-strips.png"), np.concatenate([strip(one.clip) for one in found]))
-    if (video := found[0].video) is not None:
+    embeddings = np.stack([one.vector for one in walks])
+    np.savez(out / f"{stem}.npz", embeddings=embeddings, sources=np.array([one.source for one in walks]))
+    people = None
+    if (video := walks[0].video) is not None:
         busiest = int(np.bincount(np.concatenate([track.frames for track in video.tracks])).argmax())
-        cv2.imwrite(str(out / f"{stem}-people.jpg"), annotated(source, video, busiest)[..., ::-1])
+        people = annotated(source, video, busiest)
+    seen_report.write(out / f"{stem}.html", pathlib.Path(source).name, walks, said, people)

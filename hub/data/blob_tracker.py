@@ -1,6 +1,5 @@
 """Blobs of a foreground mask, followed from frame to frame; where two people make one blob, nobody gets its pixels."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,23 +11,28 @@ _HEIGHT = (0.7, 1.4)  # of a blob, in typical heights of its person
 _NEAR = 0.2  # smallest overlap, intersection over union, of a prediction and its blob
 _COVERED = 0.5  # share of a prediction that a blob covers where the person may be in it
 _WIDER, _LARGER = 1.3, 1.4  # than of late: a second person has joined the blob
+_CUT = 0.6  # of the typical area; less is what an obstacle leaves of a person
 _BRIDGE, _TOGETHER = 0.6, 1.5  # seconds without a person, and in one blob with another, that a track outlives
 _LATE = 10  # frames that typical sizes and motion are taken from
 _MARGIN = 0.35  # person widths by which a link after a crossing must beat the swapped one
 
 
-@dataclass
+@dataclass(eq=False)
 class Path:
     """One person from frame to frame."""
 
     seen: list[Seen]
     missed: int = 0  # frames since
-    met: set[int] = field(default_factory=set)  # ids of the paths in the same blob since
+    met: set["Path"] = field(default_factory=set)  # who was in the same blob since
     hidden: int = 0  # frames of `missed` in a blob with others
 
     def late(self) -> np.ndarray:
         """Boxes of late, [n, 4]."""
         return np.array([seen.box for seen in self.seen[-_LATE:]], float)
+
+    def typical_area(self) -> float:
+        """Pixels of the silhouettes of late."""
+        return float(np.median([np.count_nonzero(seen.silhouette) for seen in self.seen[-_LATE:]]))
 
     def predicted(self) -> np.ndarray:
         """Where the person should be now: typical size, moved on at the speed of late, [4]."""
@@ -53,8 +57,8 @@ class Tracker:
         self.frame = -1
         self.crowded = 0  # frames in which people make one blob
 
-    def add(self, mask: np.ndarray) -> Iterator[Path]:
-        """The paths that end before this frame, uint8 [H, W]."""
+    def add(self, mask: np.ndarray) -> list[Path]:
+        """Take the next mask, uint8 [H, W], 0 and 255; the paths that have ended."""
         self.frame += 1
         blobs = blobs_of(mask, self.frame)
         boxes = np.array([blob.box for blob in blobs], float).reshape(-1, 4)
@@ -70,24 +74,23 @@ class Tracker:
         overlap[:, list(crowd)] = 0
         taken = self._matches(overlap, blobs, told, boxes)
         used = set(crowd) | set(taken.values())
-        for row, column in taken.items():
-            used |= self._grow(self.open[row], blobs, column, told[row], used)
         for row, path in enumerate(self.open):
             if row in taken:
-                path.missed, path.hidden, path.met = 0, 0, set()
-                continue
+                seen, pieces = self._whole(path, blobs, taken[row], told[row], used)
+                used |= pieces
+                if len(path.seen) < 3 or np.count_nonzero(seen.silhouette) > _CUT * path.typical_area():
+                    path.seen.append(seen)
+                    path.missed, path.hidden, path.met = 0, 0, set()
+                    continue
             path.missed += 1
-            for column, rows in crowd.items():
+            for rows in crowd.values():
                 if row in rows:
                     path.hidden += 1
-                    path.met |= {id(self.open[other]) for other in rows}
-                    used.add(column)
-        over = [p for p in self.open if p.missed - p.hidden > self.bridge or p.hidden > self.together]
+                    path.met |= {self.open[other] for other in rows}
+        over = [path for path in self.open if path.missed - path.hidden > self.bridge or path.hidden > self.together]
         self.open = [path for path in self.open if path not in over]
-        yield from over
-        for column, blob in enumerate(blobs):
-            if column not in used and upright(blob):
-                self.open.append(Path([blob]))
+        self.open += [Path([blob]) for column, blob in enumerate(blobs) if column not in used and upright(blob)]
+        return over
 
     def end(self) -> list[Path]:
         """The paths still open after the last frame."""
@@ -108,9 +111,8 @@ class Tracker:
         area = np.count_nonzero(blob.silhouette)
         for path in paths:
             late = path.late()
-            areas = [np.count_nonzero(seen.silhouette) for seen in path.seen[-_LATE:]]
             wide, high = width > _WIDER * late[:, 2].max(), height > 1.2 * np.median(late[:, 3])
-            if len(late) < 3 or not ((wide or high) and area > _LARGER * np.median(areas)):
+            if len(late) < 3 or path.seen[-1].border or not (wide or high) or area < _LARGER * path.typical_area():
                 return False
         return True
 
@@ -123,7 +125,7 @@ class Tracker:
         doubtful = set()
         for row, column in taken.items():
             for other, path in enumerate(self.open):
-                if other == row or id(path) not in self.open[row].met:
+                if other == row or path not in self.open[row].met:
                     continue
                 away = np.linalg.norm(middle[:, None] - goal[None, [row, other]], axis=-1)
                 loss = away[column, 1] - away[column, 0]  # what it costs to give this blob to the other one
@@ -136,8 +138,10 @@ class Tracker:
             self.open[row].missed = self.bridge + self.open[row].hidden  # ends in this frame; what is seen begins anew
         return taken
 
-    def _grow(self, path: Path, blobs: list[Seen], column: int, told: np.ndarray, used: set[int]) -> set[int]:
-        """Append the blob to the path, with the pieces of the person that a lamp post or a belt cuts off."""
+    def _whole(
+        self, path: Path, blobs: list[Seen], column: int, told: np.ndarray, used: set[int]
+    ) -> tuple[Seen, set[int]]:
+        """The blob of a path with the pieces of the person that a post or a belt cuts off, and which these are."""
         seen, pieces = blobs[column], set()
         high, wide = 1.15 * told[3], 1.3 * path.late()[:, 2].max()
         for index, blob in enumerate(blobs):
@@ -150,5 +154,4 @@ class Tracker:
             if both.box[2] < wide and both.box[3] < high:
                 seen = both
                 pieces.add(index)
-        path.seen.append(seen)
-        return pieces
+        return seen, pieces

@@ -11,7 +11,7 @@ _PIECE = 20  # pixels of the smallest piece of a person
 _ABREAST = 0.4  # width / height from which two people may be in a blob
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """One person in one frame."""
 
@@ -27,6 +27,7 @@ def upright_blobs(mask: np.ndarray) -> list[Seen]:
 
 
 def blobs_of(mask: np.ndarray, frame: int) -> list[Seen]:
+    """The connected parts of a mask, uint8 [H, W], 0 and 255."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     found = []
     for index in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= _PIECE):
@@ -38,7 +39,7 @@ def blobs_of(mask: np.ndarray, frame: int) -> list[Seen]:
 
 
 def two_heads(one: Seen) -> bool:
-    """Whether the upper third of a blob's outline has two tops with a valley between them, as of two people abreast."""
+    """Whether a blob has two tops in its upper third with a valley between them, as of two people abreast."""
     filled = one.silhouette > 0
     height, width = filled.shape
     if height < SHORTEST or width < _ABREAST * height:
@@ -54,6 +55,7 @@ def two_heads(one: Seen) -> bool:
 
 
 def upright(blob: Seen) -> bool:
+    """Whether a blob has a person's height and proportions."""
     _, _, width, height = blob.box
     return height >= SHORTEST and _UPRIGHT[0] < width / height < _UPRIGHT[1]
 
@@ -67,6 +69,7 @@ def adjoin(one: tuple[int, int, int, int], two: tuple[int, int, int, int]) -> bo
 
 
 def union(one: Seen, two: Seen) -> Seen:
+    """Both pieces as one person."""
     left, top = min(one.box[0], two.box[0]), min(one.box[1], two.box[1])
     right = max(one.box[0] + one.box[2], two.box[0] + two.box[2])
     bottom = max(one.box[1] + one.box[3], two.box[1] + two.box[3])

@@ -18,7 +18,7 @@ from hub.data.track_quality import quality, walks
 from hub.data.video_frames import USUAL_FPS, open_video
 from hub.data.video_silhouettes import silhouettes
 
-FEWEST = 10  # good frames of a track; GaitSet loses most of its accuracy below
+FEWEST = 10  # good frames of a track
 SMALLEST = 48  # pixels of a person's height; 64 are what a network sees
 GOOD = 0.5  # quality from which on a frame is kept
 
@@ -68,7 +68,8 @@ def tracks(path: str | os.PathLike, method: str = "auto", report: Callable[[int,
     path = pathlib.Path(path)
     if path.is_dir():
         return _from_folder(path)
-    fps = open_video(path).fps
+    video = open_video(path)
+    fps = video.fps
     tracker = Tracker(fps)
     people: list[Path] = []
     for mask in silhouettes(path, method, report):
@@ -84,6 +85,8 @@ def tracks(path: str | os.PathLike, method: str = "auto", report: Callable[[int,
     if brief := sum(len(person.seen) < FEWEST for person in people):
         were = "1 shape was" if brief == 1 else f"{brief} shapes were"
         refused.append(f"{were} followed for less than {FEWEST} frames.")
+    if tracker.frame + 1 < 0.9 * video.count:
+        refused.append(f"{path} breaks off after {tracker.frame + 1} of {video.count} frames.")
     if tracker.crowded:
         refused.append(f"In {tracker.crowded} frames people overlap or walk as one shape, which is in no track.")
     return Found(tuple(kept), tuple(refused), tracker.frame + 1, fps)
