@@ -80,13 +80,15 @@ def multiply_adds(model: Any) -> int:
     """Multiply-adds of one example's forward pass through convolutions and dense layers (biases not counted)."""
     import math
 
+    import keras
+
     total = 0
     for layer in model.layers:
         if hasattr(layer, "layers"):
             total += multiply_adds(layer)
         elif len(kernels := [w for w in layer.weights if "kernel" in w.name]):
             upwards = "Transpose" in type(layer).__name__  # there every input position spreads over a kernel
-            positions = math.prod((layer.input if upwards else layer.output).shape[1:-1])
+            positions = math.prod(keras.tree.flatten(layer.input if upwards else layer.output)[0].shape[1:-1])
             for kernel in kernels:
                 shared = not type(layer).__name__.startswith("LocallyConnected")  # there every position has its own
                 total += math.prod(kernel.shape) * (positions if shared else 1)
