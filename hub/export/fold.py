@@ -8,10 +8,20 @@ import keras
 import numpy as np
 from keras import layers
 
+from hub.layers.grouped_conv import GroupedConv2D
+
 # Layer -> the scale per output channel, shaped to multiply its last kernel.
 _SCALE = {
     **dict.fromkeys(
-        (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableConv1D, layers.SeparableConv2D),
+        (
+            layers.Dense,
+            layers.Conv1D,
+            layers.Conv2D,
+            layers.Conv3D,
+            layers.SeparableConv1D,
+            layers.SeparableConv2D,
+            GroupedConv2D,
+        ),
         lambda scale, kernel: scale,
     ),
     **dict.fromkeys(
