@@ -97,7 +97,9 @@ def test_near_ones_far_out_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    "loss", [AllPairsContrastive(1.5), AllPairsContrastive(1.5, True), SupervisedContrastiveLoss(0.5)], ids=str
+    "loss",
+    [AllPairsContrastive(1.5), AllPairsContrastive(1.5, True), SupervisedContrastiveLoss(0.5)],
+    ids=["all pairs", "balanced", "supervised"],
 )
 def test_gradients_are_the_slopes(loss):
     import tensorflow as tf

@@ -151,7 +151,7 @@ def _only(source: str, found: list[Any]) -> Any:
         return whole[0]
     if not whole:
         raise ValueError(" ".join(one.error for one in found) or f"{source} shows nobody.")
-    seen = "; ".join(one.words for one in whole)
+    seen = "; ".join([one.words for one in whole[:4]] + ["..."] * (len(whole) > 4))
     raise ValueError(f"{source} shows {len(whole)} people ({seen}); --track N chooses one of them.")
 
 
