@@ -88,7 +88,7 @@ class SetPooling(layers.Layer):
 
 def largest(x, real):
     """[N, D], the largest of the frames [N, T, D] that are `real` [N, T, 1]."""
-    return ops.max(ops.where(real, x, float("-inf")), axis=1)
+    return ops.max(ops.where(real, x, x[:, :1]), axis=1)  # a frame twice; int8 has no place for infinity
 
 
 def mean(x, real):
@@ -99,7 +99,7 @@ def mean(x, real):
 
 def median(x, real):
     """[N, D], the lower one of an even number."""
-    ascending = ops.sort(ops.where(real, x, float("inf")), axis=1)
+    ascending = ops.sort(ops.where(real, x, largest(x, real)[:, None]), axis=1)
     middle = (ops.sum(ops.cast(real, "int32"), axis=1, keepdims=True) - 1) // 2
     chosen = ops.equal(ops.arange(ops.shape(x)[1], dtype="int32")[None, :, None], middle)
     return ops.sum(ops.where(chosen, ascending, 0.0), axis=1)
