@@ -63,6 +63,13 @@ def find(app: str, run: str | None, out: str = "saved_models") -> pathlib.Path:
     raise ValueError(f"No trained model of {app} is in {out}/{app}; `hub run {app}` makes one.")
 
 
+def package_versions() -> dict[str, str]:
+    """Of the packages that a run's numbers depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("keras-application-hub", "keras", "tensorflow", "numpy")}
+
+
 def say(message: str) -> None:
     """Progress for a person, on stderr, so that stdout stays the result."""
     print(message, file=sys.stderr, flush=True)

@@ -5,11 +5,13 @@ optimizer (random generators included), the history and the epoch, written aside
 depend on the seed and `e` alone, so a resumed run ends in the same weights as an uninterrupted one (on CPU).
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,16 +112,17 @@ def fit(
     if keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if first < config.epochs:
-        model.fit(
-            batches(first),
-            initial_epoch=first,
-            epochs=config.epochs,
-            steps_per_epoch=steps,
-            validation_data=validation,
-            callbacks=callbacks,
-            shuffle=False,  # the data set draws its own order
-            verbose=verbose,
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result
+            model.fit(
+                batches(first),
+                initial_epoch=first,
+                epochs=config.epochs,
+                steps_per_epoch=steps,
+                validation_data=validation,
+                callbacks=callbacks,
+                shuffle=False,  # the data set draws its own order
+                verbose=verbose,
+            )
     if not all(map(math.isfinite, state.history["loss"])):
         raise ValueError(
             f"The loss is no longer a number after epoch {len(state.history['loss'])}; lower --learning-rate."

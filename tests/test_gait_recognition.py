@@ -9,6 +9,7 @@ import pytest
 from applications.gait_recognition import dataset, evaluate, pipeline, train
 from applications.gait_recognition import model as models
 from applications.gait_recognition.config import Config
+from applications.metric_learning import missed
 
 TINY = ("--model", "gaitset_tiny", "--epochs", "2", "--steps", "3", "--people", "2", "--batch-size", "4",
         "--frames", "4", "--validation-people", "2")  # fmt: skip
@@ -227,7 +228,7 @@ def test_a_resumed_run_ends_in_the_same_weights(gait_folder, tmp_path):
 
 def test_the_metric_counts_walks_whose_nearest_is_another_person():
     places = np.array([0.0, 1.0, 5.0, 1.4], "float32")[:, None, None]  # nearest: 1, 3, 3, 1
-    np.testing.assert_array_equal(train.missed(np.array([0, 0, 1, 1]), places), [0, 1, 0, 1])
+    np.testing.assert_array_equal(missed(np.array([0, 0, 1, 1]), places), [0, 1, 0, 1])
 
 
 def test_parameters_of_the_default_network():

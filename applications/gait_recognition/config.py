@@ -15,7 +15,6 @@ Command: `hub run gait_recognition` (drawn walkers) or `hub run gait_recognition
 CSV of a data set of your own).
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 from applications.training import TrainConfig, option
@@ -67,6 +66,3 @@ class Config(TrainConfig):
             raise ValueError(f"validation_people must be 0, or 2 and more. Received: {self.validation_people}.")
         if not 0 < self.far < 1 or self.margin <= 0:
             raise ValueError(f"far must lie between 0 and 1, margin above 0. Received: {self.far}, {self.margin}.")
-
-
-fields = dataclasses.fields(Config)

@@ -8,7 +8,6 @@ from applications.gait_recognition.result import Result
 
 FRAMES_AT_ONCE = 1024  # of the sets embedded together, padding counted
 COUNTS = (1, 2, 4, 7, 15, 30)  # frames of the curve; the paper reports 7
-REDRAWS = 300
 MAPPED = 600  # walks on the map of embeddings
 SHOWN = 6  # people whose strips are shown
 
@@ -117,7 +116,7 @@ def evaluate(
         missing=notes,
         network=network,
         energy=energy,
-        metrics=_metrics(network, energy) | {"equal_error_rate": _eer(embeddings, walks, pairs.eer)},
+        metrics=_metrics(network, energy) | {"equal_error_rate": _eer(embeddings, walks)},
         chance=1 / len(set(walks.subject[np.isin(walks.condition, protocol.gallery)].tolist())),
         over_frames=[tuple(row) for row in curve],
         two_views=_two_views(model, some, protocol, recordings),
@@ -131,6 +130,13 @@ def evaluate(
         place_condition=walks.condition[rows],
         examples=_examples(walks, protocol),
     )
+
+
+def _eer(embeddings: Any, walks: Walks) -> dict[str, float]:
+    from hub.evaluation.eer_interval import eer_interval
+
+    views = walks.view if len(set(walks.view.tolist())) > 1 else None
+    return {k: round(v, 6) for k, v in eer_interval(embeddings, walks.subject, views)._asdict().items()}
 
 
 def _pairs(embeddings: Any, walks: Walks) -> tuple[Any, Any]:
@@ -149,28 +155,6 @@ def _metrics(network: Any, energy: Any) -> dict[str, dict[str, float]]:
                 figure = table.interval(condition)
                 found[f"{label}_{condition.lower()}"] = {k: round(v, 6) for k, v in figure._asdict().items()}
     return found
-
-
-def _eer(embeddings: Any, walks: Walks, value: float) -> dict[str, float]:
-    """The equal error rate with an interval: people are redrawn, the pairs of a person drawn twice weigh twice."""
-    import numpy as np
-
-    who = np.unique(walks.subject, return_inverse=True)[1]
-    distances, genuine = _pairs(embeddings, walks)
-    first, second = np.triu_indices(len(walks), 1)
-    kept = (walks.view[first] != walks.view[second]) | (walks.view == walks.view[0]).all()
-    order = np.argsort(distances, kind="stable")
-    first, second, genuine = who[first[kept]][order], who[second[kept]][order], genuine[order]
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(REDRAWS):
-        weight = np.bincount(rng.integers(0, who.max() + 1, who.max() + 1), minlength=who.max() + 1).astype("float32")
-        pair = weight[first] * weight[second]
-        far, tar = np.cumsum(np.where(genuine, 0, pair)), np.cumsum(np.where(genuine, pair, 0))
-        if far[-1] and tar[-1]:
-            at = int(np.argmax(far / far[-1] >= 1 - tar / tar[-1]))
-            drawn.append(float(far[at] / far[-1]))
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": round(value, 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 
 def _open_set(embeddings: Any, walks: Walks, protocol: Any, recordings: tuple[str, ...]) -> Any:

@@ -130,7 +130,7 @@ def export(out: pathlib.Path, work: pathlib.Path | None) -> pathlib.Path:
             results={name: result for name, (result, _) in results.items()},
             device=about["device"],
             command=about["command"],
-            versions=versions(),
+            versions=runs.package_versions(),
             notes=notes(about),
         )
     runs.finish(work)
@@ -150,10 +150,3 @@ def notes(about: dict[str, Any]) -> list[str]:
         )
         return [drawn, *said]
     return said
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that the numbers depend on."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("keras-application-hub", "keras", "tensorflow", "numpy")}

@@ -4,44 +4,32 @@
 """
 
 import pathlib
-from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-import numpy as np
-
 from applications import charts
+from applications import report_verification as thresholds
 from applications.gait_recognition import report_map as maps
 from applications.gait_recognition import report_ranks as ranks
-from applications.gait_recognition import report_thresholds as thresholds
-from applications.gait_recognition.report_parts import block, condition
+from applications.gait_recognition.report_ranks import condition
 from applications.gait_recognition.result import Result
 from applications.report import (
     Html,
     KeyFigure,
     bullets,
-    code,
-    interval,
     key_figures,
     page,
     paragraph,
     percent,
     save,
     side_by_side,
-    subtitle,
-    table,
 )
+from applications.report_parts import STYLE, of_each, this_run, tile
 
-STYLE = """
-.figures{white-space:nowrap;margin-bottom:.9rem}
-.figures td,.figures thead th:not(:first-child){text-align:right}
-.figures th:first-child{position:sticky;left:0;background:var(--back)}
-.words th,.words td{overflow-wrap:normal}
-.words td:nth-child(3),.words th:nth-child(3){text-align:right}
-.map figure{max-width:46rem!important}
+WORDING = thresholds.Wording("walk", "person", "people", "somebody enrolled walks by", "somebody unknown walks by")
+STRIPS = """
 .strips .gallery{grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr))}
-@media print{.figures,.words,p{break-inside:avoid}section>p{break-after:avoid}
-.figures table{font-size:8.5pt}.figures th,.figures td{padding-right:.6rem}
-.strips .gallery{grid-template-columns:1fr 1fr}}
+@media print{.strips .gallery{grid-template-columns:1fr 1fr}}
 """
 
 
@@ -75,7 +63,7 @@ def write(
         raise ValueError("A report needs at least one result. Received: none.")
     found = list(results.values())
     sections = {
-        "Headline": [*_of_each(found, _headline), *([bullets(notes)] if notes else [])],
+        "Headline": [*of_each(found, _headline), *([bullets(notes)] if notes else [])],
         "Across views": [
             paragraph(
                 "Each walk looked for is compared with the enrolled walks of one other camera angle at a time; rank-1 "
@@ -83,23 +71,23 @@ def write(
                 "a network cannot win by recognising the angle. Energy image: the mean silhouette of a walk, compared "
                 "in the same way; what a network must beat."
             ),
-            *_of_each(found, ranks.views),
+            *of_each(found, ranks.views),
         ],
-        "Frames and views": _of_each(found, ranks.frames),
-        "What the thresholds do": _of_each(found, thresholds.in_words),
+        "Frames and views": of_each(found, ranks.frames),
+        "What the thresholds do": of_each(found, partial(thresholds.in_words, wording=WORDING)),
         "One person or two": [
             paragraph(
                 "Two walks from different angles: are they of one person? Every threshold on their distance trades "
                 "strangers let in against the right ones turned away."
             ),
-            *_of_each(found, thresholds.pairs),
+            *of_each(found, partial(thresholds.pairs, wording=WORDING)),
         ],
         "Somebody unknown": [
             paragraph(
                 "Half of the people are enrolled, and all walk by. The nearest enrolled walk names the person, unless "
                 "it is farther than the threshold; for somebody unknown the right answer is nobody."
             ),
-            *_of_each(found, thresholds.search),
+            *of_each(found, partial(thresholds.search, wording=WORDING)),
         ],
         "Map of walks": [
             paragraph(
@@ -107,25 +95,16 @@ def write(
                 "person, whatever the shape of its points. The size of a cloud and how far clouds are apart mean "
                 "little here."
             ),
-            *_of_each(found, maps.walks),
+            *of_each(found, maps.walks),
         ],
         "Silhouettes": [
             paragraph("What the network is given: frames of a walk, cut out, of one height. Their order is not used."),
-            *_of_each(found, maps.strips),
+            *of_each(found, maps.strips),
         ],
         "Training": [side_by_side(charts.training_curves(history))] if history else [paragraph("No training logged.")],
-        "This run": [
-            subtitle("Command"),
-            code(command),
-            side_by_side(
-                [
-                    block("Settings", table(("setting", "value"), config.items())),
-                    block("Machine and packages", table(("what", "which"), [("device", device), *versions.items()])),
-                ]
-            ),
-        ],
+        "This run": this_run(command, config, device, versions),
     }
-    content = page("Gait recognition", _lead(found[0]), sections).replace("</style>", f"{STYLE}</style>", 1)
+    content = page("Gait recognition", _lead(found[0]), sections).replace("</style>", f"{STYLE}{STRIPS}</style>", 1)
     return save(path, charts.slim(content))
 
 
@@ -142,17 +121,14 @@ def _lead(result: Result) -> str:
     )
 
 
-def _of_each(found: list[Result], draw: Callable[[Result], Iterable[Html]]) -> list[Html]:
-    """What is drawn of each result, under its name where there are several."""
-    return [part for r in found for part in (*([subtitle(r.name)] if len(found) > 1 else []), *draw(r))]
-
-
 def _headline(result: Result) -> list[Html]:
     tiles = []
     for name in result.network.conditions:
         rival = f"energy image {percent(result.energy.means[name])}"
-        tiles.append(_tile(f"Rank-1, {condition(name)}", result.metrics.get(f"rank1_{name.lower()}"), rival))
-    tiles.append(_tile("Equal error rate", result.metrics.get("equal_error_rate"), "pairs from different views"))
+        tiles.append(tile(f"Rank-1, {condition(name)}", result.metrics.get(f"rank1_{name.lower()}"), rival, "people"))
+    tiles.append(
+        tile("Equal error rate", result.metrics.get("equal_error_rate"), "pairs from different views", "people")
+    )
     first = result.network.conditions[0]
     for frames, mean, _ in result.over_frames:
         if frames == ranks.PAPERS_FRAMES:
@@ -161,13 +137,3 @@ def _headline(result: Result) -> list[Html]:
     said = f"{result.people:,} people, {result.walks:,} walks. Intervals: as if other people had walked by."
     lacking = [bullets(result.missing)] if result.missing else []
     return [key_figures(tile for tile in tiles if tile), paragraph(said, "muted"), *lacking]
-
-
-def _tile(label: str, figure: dict[str, float] | None, note: str) -> KeyFigure | None:
-    """A measured figure, where there is one."""
-    if not figure or not np.isfinite(figure["value"]):
-        return None
-    ends = f"95\u00a0% interval {interval(figure['low'], figure['high'])}"
-    if figure["low"] == figure["high"]:
-        ends = "the same in every redraw, which says nothing of the next people"
-    return KeyFigure(label, percent(figure["value"]), f"{ends}; {note}")

@@ -5,16 +5,6 @@ from typing import Any
 import numpy as np
 
 from applications.charts import axes
-from applications.gait_recognition.report_parts import (
-    CHANCE,
-    COLOURS,
-    MARKERS,
-    block,
-    condition,
-    figures_table,
-    legend_above,
-    share_axis,
-)
 from applications.gait_recognition.result import Result
 from applications.report import (
     BLUE,
@@ -30,8 +20,15 @@ from applications.report import (
     side_by_side,
     text,
 )
+from applications.report_parts import CHANCE, COLOURS, MARKERS, block, figures_table, legend_above, share_axis
 
 PAPERS_FRAMES = 7  # the number of frames whose rank-1 the paper's abstract gives
+WORDS = {"NM": "walking normally", "BG": "with a bag", "CL": "in a coat"}
+
+
+def condition(name: str) -> str:
+    """`CL, in a coat`; others than CASIA-B's as they are."""
+    return f"{name}, {WORDS[name]}" if name in WORDS else name
 
 
 def views(result: Result) -> list[Html]:

@@ -7,6 +7,8 @@ from applications import training
 from applications.gait_recognition import model as models
 from applications.gait_recognition.config import Config
 from applications.gait_recognition.dataset import Walks
+from applications.metric_learning import missed
+from applications.schedules import warm_cosine
 
 VALIDATION_BATCHES = 8
 SCALE = 16.0  # of the cosines of a network that classifies while it trains (OpenGait's GaitBase)
@@ -38,7 +40,7 @@ def train(
     classifies = "logits" in network.output
     loss = {"embedding": BatchAllTriplet(config.margin, config.mining)}
     network.compile(
-        optimizer=keras.optimizers.Adam(schedule(config)),
+        optimizer=keras.optimizers.Adam(warm_cosine(config.learning_rate, config.steps * config.epochs)),
         loss=loss | ({"logits": strip_entropy} if classifies else {}),
         metrics={"embedding": [missed]},
         jit_compile=config.jit,
@@ -62,21 +64,6 @@ def train(
     return models.embedder(whole), history
 
 
-def schedule(config: Config) -> Any:
-    """Linear warm-up over one twentieth of the run, then a cosine to a hundredth of the peak."""
-    import keras
-
-    total = config.steps * config.epochs
-    warm = max(1, total // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 20,
-        max(1, total - warm),
-        alpha=0.01,
-        warmup_target=config.learning_rate,
-        warmup_steps=warm,
-    )
-
-
 def batches(walks: Walks, config: Config, seed: int, first: int, classifies: bool) -> Any:
     """Endless P x K batches from number `first` on; of fewer people where there are fewer."""
     import numpy as np
@@ -97,19 +84,6 @@ def batches(walks: Walks, config: Config, seed: int, first: int, classifies: boo
     if classifies:
         return found.map(lambda sets, owners: (sets, {"embedding": owners, "logits": owners}))
     return found.map(lambda sets, owners: (sets, {"embedding": owners}))
-
-
-def missed(y_true: Any, y_pred: Any) -> Any:
-    """Per walk of a batch, whether the nearest other one is of another person: [N], [N, S, d] to 0 or 1 [N]."""
-    from keras import ops
-
-    flat = ops.reshape(y_pred, (ops.shape(y_pred)[0], -1))
-    squares = ops.sum(ops.square(flat), axis=-1)
-    distances = squares[:, None] + squares[None] - 2 * ops.matmul(flat, ops.transpose(flat))
-    distances = ops.where(ops.eye(ops.shape(flat)[0], dtype="bool"), float("inf"), distances)
-    labels = ops.reshape(y_true, (-1,))
-    nearest = ops.take(labels, ops.argmin(distances, axis=-1))
-    return ops.cast(nearest != labels, "float32")
 
 
 def strip_entropy(y_true: Any, y_pred: Any) -> Any:

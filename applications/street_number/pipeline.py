@@ -113,7 +113,7 @@ def export(out: pathlib.Path, work: pathlib.Path | None) -> pathlib.Path:
             results=results,
             device=about["device"],
             command=about["command"],
-            versions=versions(),
+            versions=runs.package_versions(),
             notes=notes(about),
         )
     runs.finish(work)
@@ -128,10 +128,3 @@ def notes(about: dict[str, Any]) -> list[str]:
         "The sample is synthetic: figures on it show that the pipeline works; never set them beside published ones.",
         f"real_ink shows real handwriting ({about['real_ink']}) on synthetic walls; no real ink was trained on.",
     ]
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that the numbers depend on."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("keras-application-hub", "keras", "tensorflow", "numpy")}

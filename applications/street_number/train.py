@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from applications import training
+from applications.schedules import warm_cosine
 from applications.street_number import model as models
 from applications.street_number.config import CROP, VIEW, Config
 from applications.street_number.dataset import Split
@@ -26,7 +27,9 @@ def train(
     network = models.build(config.model)
     steps = max(1, len(data.images) // config.batch_size)
     network.compile(
-        optimizer=keras.optimizers.AdamW(schedule(config, steps), weight_decay=config.weight_decay, beta_2=0.99),
+        optimizer=keras.optimizers.AdamW(
+            warm_cosine(config.learning_rate, steps * config.epochs), weight_decay=config.weight_decay, beta_2=0.99
+        ),
         loss=MultiDigitLoss(),
         metrics=[SequenceAccuracy(name="sequence_accuracy")],
         jit_compile=config.jit,
@@ -44,21 +47,6 @@ def train(
     whole = models.build(config.model, crop=True)
     whole.set_weights(network.get_weights())
     return whole, history
-
-
-def schedule(config: Config, steps: int) -> Any:
-    """Linear warm-up over one twentieth of the run, then a cosine to a hundredth of the peak."""
-    import keras
-
-    total = steps * config.epochs
-    warm = max(1, total // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 20,
-        max(1, total - warm),
-        alpha=0.01,
-        warmup_target=config.learning_rate,
-        warmup_steps=warm,
-    )
 
 
 def views(data: Split, config: Config, steps: int, first_epoch: int) -> Any:

@@ -16,7 +16,6 @@ Command: `hub run tb_chest_xray` (synthetic films) or `hub run tb_chest_xray --d
 or folders `normal` and `tb`).
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 from applications.training import TrainConfig, option
@@ -71,6 +70,3 @@ class Config(TrainConfig):
         if self.size % 16:
             near = max(64, round(self.size / 16) * 16)
             raise ValueError(f"size must be a multiple of 16, such as {near}. Received: size={self.size}.")
-
-
-fields = dataclasses.fields(Config)

@@ -203,7 +203,7 @@ def export(out: pathlib.Path, work: pathlib.Path | None) -> pathlib.Path:
             results=results,
             device=about["device"],
             command=about["command"],
-            versions=versions(),
+            versions=runs.package_versions(),
             notes=notes(about),
         )
     runs.finish(work)
@@ -228,10 +228,3 @@ def notes(about: dict[str, Any]) -> list[str]:
             "instead of diseases. See the probe, and try `--experiment sources`."
         )
     return said + ([about["note"]] if about.get("note") else [])
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that the numbers depend on."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("keras-application-hub", "keras", "tensorflow", "numpy")}

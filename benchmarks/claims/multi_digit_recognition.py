@@ -13,9 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from applications import training
+from applications.schedules import warm_cosine
 from applications.street_number import dataset
 from applications.street_number.config import Config
-from applications.street_number.train import schedule, views
+from applications.street_number.train import views
 
 FILTERS = (16, 24, 32, 48, 48, 64)
 
@@ -39,7 +40,8 @@ def train(depth: int, seed: int, parts: dict, epochs: int) -> tuple[int, np.ndar
     model = keras.Model(image, core(x))
     data = parts["train"]
     steps = len(data.images) // config.batch_size
-    model.compile(keras.optimizers.AdamW(schedule(config, steps), global_clipnorm=5.0), MultiDigitLoss())
+    rate = warm_cosine(config.learning_rate, steps * config.epochs)
+    model.compile(keras.optimizers.AdamW(rate, global_clipnorm=5.0), MultiDigitLoss())
     model.fit(views(data, config, steps, 0), steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False)
     margin = 5
     test = parts["test"]

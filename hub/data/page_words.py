@@ -20,7 +20,8 @@ DARK = 0.35  # a page with a larger share of ink is a photograph or inverted
 ROUGH = 0.05  # of the paper's brightness, by which paper varies at most
 LETTER = 6  # pixels that the highest stroke has at least
 FAINT = 0.12  # of the paper's brightness, by which ink is darker at least
-SIDEWAYS = 1.5  # times as sharp as lines, columns are lines of a page on its side
+SIDEWAYS = 2.0  # times as uneven as lines, columns are lines of a page on its side
+ONE_LINE = 6  # times as wide as high, ink is one line, whose words part columns more than it parts rows
 _REDUCED = 1000  # pixels of the longer side where angles are looked for
 
 
@@ -126,25 +127,30 @@ def _strokes(even: np.ndarray) -> np.ndarray:
 
 
 def _skew(mask: np.ndarray) -> tuple[float, float]:
-    """The angle, in degrees, by which lines fall to the right, and how much sharper columns are than lines."""
+    """The angle, in degrees, by which lines fall to the right, and how much more columns stand out than lines."""
     scale = min(_REDUCED / max(mask.shape), 1.0)
     small = cv2.resize(mask.astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     y, x = np.nonzero(small)
     ink = small[y, x]
 
-    def sharpness(angle: float, along: np.ndarray, across: np.ndarray) -> float:
+    def profile(angle: float, along: np.ndarray, across: np.ndarray) -> np.ndarray:
         turn = np.deg2rad(angle)
         place = across * np.cos(turn) - along * np.sin(turn)
-        profile = np.bincount(np.rint(place - place.min()).astype(np.int64), ink)
-        return float((np.diff(profile, prepend=0, append=0) ** 2).sum())
+        return np.bincount(np.rint(place - place.min()).astype(np.int64), ink)
+
+    def sharpest(angles: np.ndarray, along: np.ndarray, across: np.ndarray) -> float:
+        found = [(np.diff(profile(angle, along, across), prepend=0, append=0) ** 2).sum() for angle in angles]
+        return float(angles[int(np.argmax(found))])
 
     coarse = np.arange(-STEEPEST, STEEPEST + 0.25, 0.5)
-    lines = [sharpness(angle, x, y) for angle in coarse]
-    columns = max(sharpness(angle, y, x) for angle in coarse)
-    best = coarse[int(np.argmax(lines))]
-    fine = best + np.arange(-0.5, 0.55, 0.1)
-    angle = float(fine[int(np.argmax([sharpness(angle, x, y) for angle in fine]))])
-    return (0.0 if abs(angle) < 0.15 else angle), columns / max(lines)
+    angle = sharpest(sharpest(coarse, x, y) + np.arange(-0.5, 0.55, 0.1), x, y)
+    uneven = [
+        scipy.ndimage.gaussian_filter1d(profile(at, *axes), 2)
+        for at, axes in ((angle, (x, y)), (sharpest(coarse, y, x), (y, x)))
+    ]
+    lines, columns = (float(np.var(found) / np.mean(found) ** 2) for found in uneven)
+    several = np.ptp(x) < ONE_LINE * np.ptp(y)
+    return (0.0 if abs(angle) < 0.15 else angle), columns / max(lines, 1e-9) if several else 0.0
 
 
 def _turn(shape: tuple[int, int], angle: float) -> tuple[np.ndarray, tuple[int, int]]:

@@ -1,0 +1,1 @@
+"""Writer identification on words and pages of handwriting."""
