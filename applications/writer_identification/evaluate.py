@@ -10,7 +10,7 @@ from applications.writer_identification.result import Example, Result, Rival, Sp
 from applications.writer_identification.scorer import Scorer, Scores
 
 COUNTS = (1, 2, 5, 10)  # words of a page
-DRAWS = 20  # of so many words from each page
+DRAWS = 200  # of so many words from each page
 MAPPED, MAPPED_WRITERS = 400, 12  # words and writers on the map
 SHOWN, NEAREST = 8, 4  # examples of retrieval
 SPOKEN = 6  # words whose patches are shown
