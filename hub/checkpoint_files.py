@@ -27,8 +27,8 @@ SAFETENSORS_DTYPES = {
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """Every tensor in `path` by name, as the file lays it out; bfloat16 becomes float32, without loss.
 
-    Reads .safetensors, .npz, .h5, and without PyTorch its .pth, .pt and .bin (zip and legacy; a state dict, bare or
-    under `state_dict` or `model`).
+    Reads .safetensors, .npz, .h5 or .hdf5, and without PyTorch its .pth, .pt and .bin (zip and legacy; a state dict,
+    bare or under `state_dict` or `model`).
 
     Raises:
         ValueError: another kind of file, a truncated or corrupted one, or one that holds more than tensors.
@@ -204,4 +204,5 @@ READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".bin": _torch,
     ".npz": _npz,
     ".h5": _h5,
+    ".hdf5": _h5,
 }

@@ -78,7 +78,7 @@ def register(
         gmacs: published multiply-adds in 1e9 at the default input shape; recomputed too.
         skip: promise -> reason, for a promise of the contract this entry cannot keep.
         weights: tag -> `{"repo", "revision", "file", "sha256", "license"}` or `{"url", "sha256", "license"}` of a
-            published checkpoint.
+            published checkpoint, or `{"package", "version", "file", "sha256", "license"}` of one inside a package.
         long: why the file may exceed 200 lines.
         **defaults: arguments of the factory that make this variant.
 

