@@ -7,21 +7,30 @@ from applications.runs import read_json
 BEGIN, END = "<!-- figures: generated from run.json -->", "<!-- end of figures -->"
 
 
+WIDE = 3  # test sets, or methods, that stand beside each other; more stand below each other
+
+
 def figures(folder: pathlib.Path) -> str:
-    """A table of every metric on every test set with its 95 % interval, and the command that made the run."""
+    """A table of every metric on every test set, or of every method, with its 95 % interval, and what made the run."""
     about = read_json(folder / "run.json")
-    names = list(about["metrics"])
-    rows = list(next(iter(about["metrics"].values())))
-    said = {name: f"{name} ({about.get(name) or ('synthetic' if about['synthetic'] else 'real')})" for name in names}
-    lines = ["| figure | " + " | ".join(said[name] for name in names) + " |", "| --- |" + " --- |" * len(names)]
-    for row in rows:
-        cells = [_cell(about["metrics"][name].get(row)) for name in names]
-        lines.append(f"| {row.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        f"Made by `{about['command']}` on {about['device']}; threshold {about['threshold']:.3f}, chosen on validation.",
-    ]
-    return "\n".join([BEGIN, *lines, END])
+    metrics = about["metrics"]
+    synthetic = "synthetic" if about["synthetic"] else "real"
+    rows = list(dict.fromkeys(row for found in metrics.values() for row in found))
+    cells = {(name, row): _cell(metrics[name].get(row)) for name in metrics for row in rows}
+    shown = {row: row.replace("_", " ") for row in rows}
+    if len(metrics) > WIDE:
+        lines = _table([synthetic, *shown.values()], [[name, *(cells[name, row] for row in rows)] for name in metrics])
+    else:
+        said = [f"{name} ({about.get(name) or synthetic})" for name in metrics]
+        lines = _table(["figure", *said], [[shown[row], *(cells[name, row] for name in metrics)] for row in rows])
+    made = f"Made by `{about['command']}` on {about['device']}"
+    if "threshold" in about:
+        made += f"; threshold {about['threshold']:.3f}, chosen on validation"
+    return "\n".join([BEGIN, *lines, "", f"{made}.", END])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
 
 
 def fill(card: pathlib.Path, folder: pathlib.Path) -> None:

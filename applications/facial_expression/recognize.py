@@ -7,6 +7,7 @@ from typing import Any
 SIZE = 112  # pixels of an aligned crop
 MARGIN = 0.2  # that it shows around the detector's box, as a share of it
 UNCERTAIN = 0.1  # by which the best expression leads the second at least
+LEAST = 8.0  # score of a face: most blinds and leaves that the cascade takes for one score less
 AT_ONCE = 64  # faces that go through the networks together
 FER = 64  # pixels that the network of FER2013 sees, without a margin
 
@@ -60,7 +61,7 @@ class Recognizer:
         """The faces in uint8 [H, W] or RGB [H, W, 3], largest first; an empty list where there are none."""
         from hub.data.face_detection import detect
 
-        return self.at(picture, detect(picture, most=most))
+        return self.at(picture, [face for face in detect(picture, most=most) if face.score >= LEAST])
 
     def at(self, picture: Any, faces: list[Any]) -> list[Seen]:
         """What `look` says of faces that were found: hub.data.face_detection.Face."""
@@ -94,12 +95,12 @@ class Recognizer:
 
     @staticmethod
     def _predicted(network: Any, images: Any) -> Any:
-        """Padded to `AT_ONCE` or to one face: two graphs serve any number of faces."""
+        """Padded to a power of two: seven graphs serve any number of faces."""
         import keras
         import numpy as np
 
         count = len(images)
-        filled = 1 if count == 1 else AT_ONCE
+        filled = 1 << (count - 1).bit_length()
         padded = np.concatenate([images, np.zeros((filled - count, *images.shape[1:]), images.dtype)])
         found = network.predict_on_batch(padded)
         return keras.tree.map_structure(lambda x: keras.ops.convert_to_numpy(x)[:count], found)

@@ -71,7 +71,7 @@ def open_video(path: str | os.PathLike) -> Video:
             frames += 1
         if frames < FEWEST:
             what = "holds one picture" if frames else "is no video, or damaged before its first frame"
-            raise ValueError(f"{path} {what} ({path.stat().st_size:,} bytes); a video of walking people is needed.")
+            raise ValueError(f"{path} {what} ({path.stat().st_size:,} bytes); a video is needed.")
         fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
         capture.release()
