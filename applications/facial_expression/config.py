@@ -32,7 +32,7 @@ class Config(TrainConfig):
     batch_size: int = option(32, "faces per step")
     learning_rate: float = option(2e-3, "peak of the schedule")
     landmark_model: str = option("landmark68_small", "network of the 68 landmarks")
-    landmark_epochs: int = option(40, "passes over the faces with landmarks; 0: no such network")
+    landmark_epochs: int = option(70, "passes over the faces with landmarks; 0: no such network")
     annotations: str = option("", "CSV `image,annotator,label` of training faces: several annotators, learned as LTNet")
     fold: int = option(0, "CK+: which of ten folds of people tests; the next one chooses the epoch")
     sample_people: int = option(80, "people of the drawn sample, a fifth of them tested; ignored with --data")

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from applications.runs import say
+
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 VIDEOS = {".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 WHOLE = 0.9  # of the frames that a video announces, without which it breaks off
@@ -53,6 +55,7 @@ def predict(folder: pathlib.Path, args: argparse.Namespace) -> Iterator[dict[str
     from applications.facial_expression.recognize import Recognizer
 
     recognizer = Recognizer(folder, args.expressions, args.landmarks)
+    say(f"Expressions by {recognizer.words}.")
     out = pathlib.Path(args.out) if args.out else None
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
