@@ -2,12 +2,12 @@
 
 import base64
 import dataclasses
-import html.parser
 import io
 import re
 
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 
 from applications.facial_expression.report import write
@@ -18,7 +18,6 @@ from hub.data.faces_drawn import draw
 from hub.evaluation.annotators import agreement, report
 from hub.evaluation.landmark_error import landmark_error
 
-VOID = {"meta", "img", "br", "path", "use", "rect", "image"}  # of those the page uses
 RUN = {
     "config": {"model": "mini_xception", "epochs": 10, "note": "<b>&'\"</b>"},
     "history": {
@@ -31,44 +30,6 @@ RUN = {
     "versions": {"keras": "3.15.1", "tensorflow": "2.21.0"},
     "notes": ["What a face shows is not what a person feels; judge nobody by these figures."],
 }
-
-
-class Page(html.parser.HTMLParser):
-    """Tags checked for balance, and what the tests ask of them."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open, self.ids, self.urls, self.said, self.tags = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == [] and len(self.ids) == len(set(self.ids))
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append((tag, attributes))
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.urls += [value for key, value in attributes.items() if key in ("src", "href", "xlink:href")]
-        for key in ("style", "clip-path", "fill"):
-            self.urls += re.findall(r"url\((.*?)\)", attributes.get(key, ""))
-        assert tag != "script" and not any(key.startswith("on") for key in attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.said.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.said).split())  # no-break spaces become spaces
 
 
 def method(name: str, sizes: np.ndarray, skill: float, rng: np.random.Generator) -> Method:

@@ -1,19 +1,18 @@
 """The report page of gait recognition: whole, the same twice, with what is lacking said; its figures counted slowly."""
 
 import dataclasses
-import html.parser
 import itertools
 import re
 
 import numpy as np
 import pytest
+from html_page import Page
 
 from applications.gait_recognition.report import write
 from applications.gait_recognition.result import Result
 from hub.evaluation.cross_view import CASIA_B, OU_MVLP, Protocol, cross_view
 from hub.evaluation.verification import Verification, open_set, pair_distances, verification
 
-VOID = {"meta", "img", "br", "path", "use", "rect"}  # of those the page uses
 DRESS = {"nm": 0.0, "bg": 0.6, "cl": 1.1}  # how much it hides
 RUN = {
     "config": {"model": "gaitset_small", "epochs": 10, "note": "<b>&'\"</b>"},
@@ -23,43 +22,6 @@ RUN = {
     "versions": {"keras": "3.15.1", "tensorflow": "2.21.0"},
     "notes": ["The walkers are drawn; never set these figures beside published ones."],
 }
-
-
-class Page(html.parser.HTMLParser):
-    """Tags checked for balance, and what the tests ask of them."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open, self.ids, self.images, self.urls, self.said = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.images += [attributes] if tag == "img" else []
-        self.urls += [value for key, value in attributes.items() if key in ("src", "href", "xlink:href")]
-        self.urls += re.findall(r"url\((.*?)\)", attributes.get("style", "") + attributes.get("clip-path", ""))
-        assert tag != "script" and not any(key.startswith("on") for key in attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.said.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.said).replace("\u00a0", " ")
 
 
 def fake(
