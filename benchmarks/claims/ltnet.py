@@ -8,9 +8,10 @@ majority votes, on the mixture of all labels, and as LTNet: from the mixture's n
 as the authors do, and afresh with matrices from the mixture's confusions. Every arm stops early by held-out labels as
 noisy as its own; the test labels are clean. Printed are accuracy and the total variation error of the matrices, mean
 and Student's 95 % interval over the seeds, LTNet's lead as paired differences, and beside them chance and a linear
-classifier that saw clean labels. The last setting shows the limit: with a habit in 7 of 10 pictures the truth that is
-found is the renamed one, at a good likelihood. `--faces FOLDER` does the same with
-the landmarks of faces in CK+'s layout, people of the test unseen. A line per setting and seed goes to `--out` and is not run again.
+classifier that saw clean labels. The last setting shows the limit: with a habit in 7 of 10 pictures some or all classes
+come out renamed, at a likelihood that is no worse. `--faces FOLDER` takes the landmarks of faces in CK+'s layout in
+place of pictures, and tests on people it has not seen. A line per setting and seed goes to `--out` and is not run
+again: another file for other data, please.
 """
 
 import argparse

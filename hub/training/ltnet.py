@@ -40,9 +40,9 @@ class LatentTruthNet(keras.Model):
         truth = classifier.predict(new).argmax(1)
 
     Labels fix the truth up to a renaming of the classes alone, so the start decides. Where annotators share the habit
-    of turning a class into a certain other one in more than about half of the cases (0.7 in our experiment), training
-    ends with the renamed classes, whose likelihood is as good or better: no figure computed from those labels shows it,
-    a few pictures of known truth do.
+    of turning a class into a certain other one in more than about half of the cases, some or all classes may come out
+    renamed (with 0.7 they mostly do), and with fewer now and then one. The likelihood of the labels tells the better of
+    two runs only while the habit is the rarer answer; beyond that, nothing but pictures of known truth does.
 
     Args:
         classifier: its output is logits [N, L], without softmax; a fresh one, or one that has seen the mixture of the
