@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from applications.writer_identification import dataset, evaluate, scorer, train
+from applications.writer_identification import dataset, evaluate, scorer, train, written
 from applications.writer_identification import model as models
 from applications.writer_identification.config import LOSSES, Config
 
@@ -213,9 +213,9 @@ def test_patches_are_kept_and_found_again(source, iam, monkeypatch):
     from hub.data import iam as layout
 
     words = layout.words(iam)
-    first = dataset.patches(words, 10, str)
-    monkeypatch.setattr(dataset, "_find", None)
-    again = dataset.patches(words, 10, str)
+    first = written.patches(words, 10, str)
+    monkeypatch.setattr(written, "_find", None)
+    again = written.patches(words, 10, str)
     np.testing.assert_array_equal(first.patches, again.patches)
     rows = np.array([5, 2])
     some = first.take(rows)

@@ -19,6 +19,7 @@ HELP = "enrol people or writers, search them, compare two recordings"
 EXAMPLES = """
   hub gallery add gait_recognition anna walk1.mp4 walk2.mp4
   hub gallery add gait_recognition anna left.mp4 right.mp4 --merge
+  hub gallery add writer_identification anna page1.png page2.png --merge
   hub gallery search gait_recognition unknown.mp4 --count 3 --json
   hub gallery verify gait_recognition one.mp4 other.mp4
   hub gallery list --gallery gait_recognition.gallery

@@ -3,7 +3,8 @@
 import pathlib
 from typing import Any
 
-from applications.facial_expression.dataset import Cropped, Source
+from applications.facial_expression.cropped import Cropped
+from applications.facial_expression.dataset import Source
 from applications.facial_expression.recognize import MARGIN
 from applications.facial_expression.result import Annotators, Landmarks, Method, Result, Shown
 

@@ -121,7 +121,7 @@ class _Fer:
     def __call__(self, crops: Any) -> Any:
         import numpy as np
 
-        from applications.facial_expression.dataset import grey
+        from applications.facial_expression.cropped import grey
 
         seen = np.stack([grey(one) for one in crops(FER, 0.0)])[..., None]
         return _softmax(Recognizer._predicted(self.network, (seen / np.float32(127.5) - 1).astype("float32")))

@@ -8,7 +8,7 @@ from applications import training
 from applications.facial_expression import model as models
 from applications.facial_expression.augment import augment
 from applications.facial_expression.config import Config
-from applications.facial_expression.dataset import Cropped
+from applications.facial_expression.cropped import Cropped
 from applications.schedules import warm_cosine
 
 PERCEPTRON_EPOCHS, PERCEPTRON_RATE = 200, 5e-3

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from applications.writer_identification import scorer as scoring
+from applications.writer_identification import shown
 from applications.writer_identification.config import Config
 from applications.writer_identification.dataset import Search
-from applications.writer_identification.result import Example, Result, Rival, Spoken
+from applications.writer_identification.open_set import open_set, squared_distances
+from applications.writer_identification.result import Result, Rival
 from applications.writer_identification.scorer import Scorer, Scores
 
 COUNTS = (1, 2, 5, 10)  # words of a page
 DRAWS = 200  # of so many words from each page
-MAPPED, MAPPED_WRITERS = 400, 12  # words and writers on the map
-SHOWN, NEAREST = 8, 4  # examples of retrieval
-SPOKEN = 6  # words whose patches are shown
 
 
 def choose(scorer: Scorer, embeddings: Any, search: Search, far: float) -> dict[str, float]:
@@ -29,7 +28,7 @@ def choose(scorer: Scorer, embeddings: Any, search: Search, far: float) -> dict[
 
     pages, writer, _ = page_vectors(scorer, embeddings, search)
     distances, genuine = pair_distances(pages, writer)
-    nearest = np.sqrt(np.where(writer[:, None] == writer, np.inf, _squares(pages, pages))).min(axis=1)
+    nearest = np.sqrt(np.where(writer[:, None] == writer, np.inf, squared_distances(pages, pages))).min(axis=1)
     words = scoring.word_scores(search, scoring.learned(scorer, embeddings, search.written))
     sure = np.isfinite(words.right)
     right = np.searchsorted(words.names, words.writer[sure])
@@ -91,7 +90,7 @@ def evaluate(
     asked = np.concatenate([writer[rows][retrieval(vectors[rows], writer[rows]).queries] for rows in in_groups])
     metrics["page_map"] = share(apart, asked)
     metrics["equal_error_rate"] = _figure(eer_interval(vectors, writer, groups=group))
-    unknown, distances, known, of = _open_set(scorer, embeddings, search)
+    unknown, distances, known, of = open_set(scorer, embeddings, search)
     metrics["open_auroc"] = _figure(auc_interval(-distances, known, groups=of))
     pairs = verification(*_pairs(vectors, writer, group))
     at = int(np.searchsorted(pairs.thresholds, chosen["threshold"], side="right")) - 1
@@ -120,21 +119,14 @@ def evaluate(
             "found": float(unknown.tar[now]),
         },
         saliency=scorer.fit.saliency,
-        **_map(word_names, word_vectors, written),
-        examples=_examples(words, word_names, word_vectors, search),
-        spoken=_spoken(scorer, embeddings, words, search, config),
+        **shown.places(word_names, word_vectors, written),
+        examples=shown.examples(words, word_names, word_vectors, search),
+        spoken=shown.spoken(scorer, embeddings, words, search, config),
     )
 
 
 def _figure(interval: Any) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in interval._asdict().items()}
-
-
-def _squares(a: Any, b: Any) -> Any:
-    """Squared distances [N, M] of vectors [N, D] and [M, D]."""
-    import numpy as np
-
-    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0)
 
 
 def _pairs(vectors: Any, writer: Any, group: Any) -> tuple[Any, Any]:
@@ -206,106 +198,3 @@ def _rivals(scorer: Scorer, embeddings: Any, search: Search, config: Config) -> 
         shares = ((words.rank <= 1).mean(), (words.rank <= 5).mean(), (pages.rank <= 1).mean())
         rivals.append(Rival(name, *map(float, shares)))
     return rivals
-
-
-def _open_set(scorer: Scorer, embeddings: Any, search: Search) -> tuple[Any, Any, Any, Any]:
-    """Every second writer of a group enrolled, then the others: the rates, and of each page looked for the nearest
-    distance, whether its writer is enrolled, and who that is."""
-    import numpy as np
-
-    from hub.evaluation.verification import verification
-
-    written = search.written
-    owner = np.char.add(np.where(search.enrolled, "+", "-"), written.page)  # parts of one page apart
-    pages, vectors = scorer.vectors(embeddings, written.bins, owner[written.word])
-    first = np.unique(owner, return_index=True)
-    at = first[1][np.searchsorted(first[0], pages)]
-    writer, group, enrolled = written.writer[at], search.group[at], search.enrolled[at]
-    turn = np.zeros(len(at), int)
-    for name in np.unique(group):
-        turn[group == name] = np.unique(writer[group == name], return_inverse=True)[1] % 2
-    nearest, right, known, of = [], [], [], []
-    for half in (0, 1):
-        gallery, probe = np.flatnonzero(enrolled & (turn == half)), np.flatnonzero(~enrolled)
-        squares = _squares(vectors[probe], vectors[gallery])
-        squares[group[probe][:, None] != group[gallery]] = np.inf
-        best = squares.argmin(axis=1)
-        nearest.append(np.sqrt(squares.min(axis=1)))
-        right.append(writer[gallery][best] == writer[probe])
-        known.append(turn[probe] == half)
-        of.append(writer[probe])
-    nearest, right, known, of = map(np.concatenate, (nearest, right, known, of))
-    return verification(np.where(known & ~right, np.inf, nearest), known), nearest, known, of
-
-
-def _map(names: Any, vectors: Any, written: Any) -> dict[str, Any]:
-    """Two coordinates per word in which near ones stay near, of some writers (t-SNE of principal components)."""
-    import numpy as np
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    writer = written.writer[names]
-    some = np.flatnonzero(np.isin(writer, np.unique(writer)[:MAPPED_WRITERS]))
-    some = some[np.random.default_rng(0).permutation(len(some))[:MAPPED]]
-    flat = PCA(min(30, len(some), vectors.shape[1]), random_state=0).fit_transform(vectors[some])
-    place = TSNE(perplexity=min(30, (len(some) - 1) / 3), init="pca", random_state=0).fit_transform(flat)
-    return {"place": place, "place_writer": writer[some]}
-
-
-def _examples(words: Scores, names: Any, vectors: Any, search: Search) -> list[Example]:
-    """Words looked for, right and wrong, and the nearest enrolled word of each of the best writers."""
-    import numpy as np
-
-    from hub.data import word_images
-
-    written, found = search.written, []
-    for m in _picked(words, SHOWN):
-        row = words.rows[m]
-        best = np.argsort(-words.scores[m], kind="stable")[:NEAREST]
-        near = []
-        for name in words.names[best]:
-            own = np.flatnonzero(search.enrolled[names] & (written.writer[names] == name))
-            gap = ((vectors[own] - vectors[np.searchsorted(names, row)]) ** 2).sum(axis=1)
-            word = written.words[int(names[own[gap.argmin()]])]
-            near.append((f"{name}: {word.text}", bool(name == words.writer[m]), word_images.read(word)))
-        word = written.words[int(row)]
-        found.append(Example(f"{words.writer[m]}: {word.text}", word_images.read(word), near))
-    return found
-
-
-def _spoken(scorer: Scorer, embeddings: Any, words: Scores, search: Search, config: Config) -> list[Spoken]:
-    """Each patch's score for the writer that the word was taken for, less its mean score for the others."""
-    import numpy as np
-
-    from hub.data import word_images
-    from hub.data.keypoint_patches import HALF, keypoint_patches
-
-    written, found = search.written, []
-    enrolled = search.enrolled[written.word]
-    known = scorer.fit.enroll(embeddings[enrolled], written.bins[enrolled], written.writer[written.word[enrolled]])
-    for m in _picked(words, SPOKEN):
-        row = int(words.rows[m])
-        own = slice(int(written.starts[row]), int(written.starts[row + 1]))
-        bins = written.bins[own]
-        each, scores = scorer.fit.score(embeddings[own], bins, np.arange(len(bins)), known)
-        among = words.of == words.group[m]
-        best = int(np.argmax(words.scores[m]))
-        others = among & (np.arange(len(among)) != best)
-        evidence = scores[each, best] - scores[each][:, others].mean(axis=1)
-        image = word_images.read(written.words[row])
-        points = keypoint_patches(image, config.patches).points
-        right = "rightly" if words.names[best] == words.writer[m] else f"wrongly, {words.writer[m]} wrote it"
-        caption = f"{written.words[row].text}: taken for {words.names[best]}, {right}"
-        found.append(Spoken(caption, image, points, np.asarray(HALF)[bins], evidence))
-    return found
-
-
-def _picked(words: Scores, count: int) -> Any:
-    """Some words of different writers: three quarters found at once, the others not, where there are."""
-    import numpy as np
-
-    order = np.random.default_rng(0).permutation(np.flatnonzero(words.seen))
-    order = order[np.sort(np.unique(words.writer[order], return_index=True)[1])]
-    hit = words.rank[order] == 1
-    wrong = order[~hit][: count // 4]
-    return np.concatenate([order[hit][: count - len(wrong)], wrong])

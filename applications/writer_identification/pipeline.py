@@ -11,6 +11,7 @@ from applications.writer_identification import dataset, scorer
 from applications.writer_identification import evaluate as protocol
 from applications.writer_identification import train as trainer
 from applications.writer_identification.config import Config
+from applications.writer_identification.written import Written
 
 APP = "writer_identification"
 SCORER = "scorer.npz"  # what `Scorer` is made of
@@ -69,7 +70,7 @@ def train(config: Config, data: str | None, out: pathlib.Path, resume: bool) -> 
     return work
 
 
-def words(written: dataset.Written, count: int, patches: int) -> dict[str, Any]:
+def words(written: Written, count: int, patches: int) -> dict[str, Any]:
     """`count` words, drawn, as the exported network takes them; a word with fewer patches is padded."""
     import numpy as np
 

@@ -8,7 +8,7 @@ from applications.metric_learning import missed
 from applications.schedules import warm_cosine
 from applications.writer_identification import model as models
 from applications.writer_identification.config import Config
-from applications.writer_identification.dataset import Written
+from applications.writer_identification.written import Written
 
 VALIDATION_BATCHES = 12
 MARGIN = 1.0  # of the contrastive and triplet losses
