@@ -26,7 +26,8 @@ def test_a_patch_is_the_ink_around_its_point():
     found = keypoint_patches(picture, limit=64)
     assert 24 <= len(found.patches) <= 64 and set(found.bins) == {0, 1, 2}
     assert found.patches.dtype == np.uint8 and found.descriptors.shape == (len(found.patches), 128)
-    ink = np.pad(238 - picture.astype(int), 60).clip(0)
+    darkest = np.median(picture[picture < 134])  # nearer to ink than to paper
+    ink = np.pad(np.rint((238.0 - picture) * (255 / (238 - darkest))), 60).clip(0, 255)
     for patch, group, (x, y), size in zip(found.patches, found.bins, found.points, found.sizes, strict=True):
         assert group == (0 if size < 7 else 1 if size <= 11 else 2)
         half, x, y = HALF[group], round(float(x)) + 60, round(float(y)) + 60
@@ -34,10 +35,20 @@ def test_a_patch_is_the_ink_around_its_point():
         np.testing.assert_array_equal(patch, cv2.resize(seen, (32, 32), interpolation=cv2.INTER_AREA))
 
 
+def test_a_fainter_pen_and_a_darker_scan_change_nothing():
+    """How dark ink is belongs to pen and scanner; the same points, and patches alike to rounding."""
+    picture = word()
+    faint = np.rint(215 - (238.0 - picture) * 0.6).clip(0, 255).astype(np.uint8)
+    first, second = keypoint_patches(picture, limit=12), keypoint_patches(faint, limit=12)
+    np.testing.assert_allclose(first.points, second.points, atol=0.1)
+    assert np.abs(first.patches.astype(int) - second.patches).max() <= 4
+
+
 def test_points_are_opencvs_on_the_bare_ink_and_the_strongest():
     picture = word()
+    darkest = np.median(picture[picture < 134])
     theirs = cv2.SIFT_create(nOctaveLayers=3, contrastThreshold=0.03).detect(
-        np.maximum(238 - picture.astype(int), 0).astype(np.uint8)
+        np.rint((238.0 - picture) * (255 / (238 - darkest))).clip(0, 255).astype(np.uint8)
     )
     response = {}
     for point in theirs:

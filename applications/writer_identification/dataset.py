@@ -12,7 +12,7 @@ from applications.writer_identification.config import Config
 from applications.writer_identification.written import Written, patches
 from hub import cache
 
-SAMPLE_VERSION = 1  # of the generator: a new one gets a new folder
+SAMPLE_VERSION = 3  # of the generator: a new one gets a new folder
 PAGES, WORDS = 3, 16  # of a drawn writer; the last page has words that no other page has
 TRAINING_FONTS = 7  # of eleven, the others are held out
 

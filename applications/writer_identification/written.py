@@ -9,6 +9,8 @@ from typing import Any
 
 from hub import cache
 
+VERSION = 2  # of how patches are cut out: a new one finds them again
+
 
 @dataclass(frozen=True)
 class Written:
@@ -51,7 +53,7 @@ def patches(words: Any, limit: int, report: Callable[[str], None] = print) -> Wr
     from hub.data import word_images
     from hub.data.keypoint_patches import SIDE
 
-    folder = cache.folder("writer_identification", "patches") / f"{word_images.state(words)}-{limit}"
+    folder = cache.folder("writer_identification", f"patches-{VERSION}") / f"{word_images.state(words)}-{limit}"
     if not (folder / "rest.npz").exists():
         report(f"Finding key points in {len(words):,} words, kept in {folder}")
         _find(words, limit, folder)

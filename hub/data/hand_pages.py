@@ -64,7 +64,8 @@ def page(
     for (x, y, w, h), word in zip(boxes, drawn, strict=True):
         part = ink[y : y + h, x : x + w]
         np.maximum(part, word.ink, out=part)
-    return Page(hand_paper.scanned(ink, hands.pen(writer, seed), rng), boxes, list(words))
+    # People have several pens: ink that tells its owner would be learned in place of the hand.
+    return Page(hand_paper.scanned(ink, rng, rng), boxes, list(words))
 
 
 def write(
@@ -153,15 +154,19 @@ def _write_page(
     form = f"{group}-{number % 100:03d}u"
     (folder / "words" / group / form).mkdir(parents=True)
     first = which * count
-    drawn = [hands.drawn(writer, text, first + n, seed, kind, fonts) for n, text in enumerate(texts)]
+    scan = page(writer, texts, seed, kind, instance=first, fonts=fonts)  # one paper and one scanner for all its words
+    high, wide = scan.image.shape
     lines, line, place, left = [], -1, 0, WIDTH
-    for n, (text, word, box) in enumerate(zip(texts, drawn, _layout(drawn, WIDTH, rng), strict=True)):
-        line, place = (line + 1, 0) if box[0] < left else (line, place + 1)
-        left = box[0]
+    for text, (x, y, width, height) in zip(texts, scan.boxes, strict=True):
+        line, place = (line + 1, 0) if x < left else (line, place + 1)
+        left = x
         name = f"{form}-{line:02d}-{place:02d}"
-        image = hands.on_paper(word, writer, text, first + n, seed)
+        above, aside = rng.integers(4, 11, 2)
+        image = scan.image[
+            max(y - above, 0) : min(y + height + above, high), max(x - aside, 0) : min(x + width + aside, wide)
+        ]
         (folder / "words" / group / form / f"{name}.png").write_bytes(cv2.imencode(".png", image, PNG)[1].tobytes())
-        lines.append(f"{name} ok 160 {' '.join(map(str, box))} NN {text}")
+        lines.append(f"{name} ok 160 {x} {y} {width} {height} NN {text}")
     return f"{form} {writer:03d} 1 all {line + 1} {line + 1} {count} {count}", lines
 
 

@@ -7,7 +7,8 @@ Idea: key points sit on strokes, their ends and their crossings, whatever the wo
   piece of one or two of them joined, and words of any size give comparable pieces.
 Differs: a reconstruction, as the paper's patch sizes could not be read: a patch has the size of its group and not of
   its point, so that the width of the pen is kept. Patches are upright, as slant is the writer's; a point that SIFT
-  finds with several orientations counts once. Only ink is looked at, what is darker than the paper.
+  finds with several orientations counts once. Only ink is looked at, what is darker than the paper, and
+  always as dark: how dark it is belongs to pen and scanner.
 Checked: a word moved by whole pixels gives the same patches at points moved as far, one drawn twice as large points
   twice as far apart; patches against slices of the picture, key points against OpenCV's on the bare ink; no ink,
   specks, large pictures (tests/test_keypoint_patches.py).
@@ -89,7 +90,8 @@ def _ink(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"A word has at most {MOST / 1e6:g} megapixels; a page is cut into words first. Received: ink on "
             f"{kept.shape[1]} x {kept.shape[0]} pixels."
         )
-    ink = np.rint(np.clip(word_images.levels(image).paper - kept, 0, 255)).astype(np.uint8)
+    paper, darkest = word_images.levels(image)
+    ink = np.rint(np.clip((paper - kept) * (255 / (paper - darkest)), 0, 255)).astype(np.uint8)
     return np.pad(ink, _PAPER), np.array([left - _PAPER, top - _PAPER], np.float32)
 
 
