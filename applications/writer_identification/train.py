@@ -7,6 +7,7 @@ from applications import training
 from applications.metric_learning import missed
 from applications.schedules import warm_cosine
 from applications.writer_identification import model as models
+from applications.writer_identification.augment import other_pen
 from applications.writer_identification.config import Config
 from applications.writer_identification.written import Written
 
@@ -97,8 +98,9 @@ def batches(written: Written, config: Config, seed: int, first: int, classifies:
         first=first,
     )
 
-    def target(sets: Any, owners: Any) -> tuple[Any, dict[str, Any]]:
+    def target(number: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
+        sets, owners = batch
         named = {"embedding": owners, "logits": owners} if classifies else {"embedding": owners}
-        return tf.squeeze(sets["silhouettes"], 1), named
+        return other_pen(tf.squeeze(sets["silhouettes"], 1), tf.stack([tf.constant(seed, tf.int64), number])), named
 
-    return found.map(target)
+    return tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), found).map(target)
